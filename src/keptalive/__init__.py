@@ -1,0 +1,59 @@
+"""TCP keepalive for every Python HTTP client and every other program.
+
+Rule: names only. Each is loaded when first used, so `import keptalive` loads no
+client library, no linux/ module and next to nothing of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from keptalive._version import __version__ as __version__
+
+if TYPE_CHECKING:  # "as" marks a re-export for type checkers
+    from keptalive.errors import ConnectionLost as ConnectionLost
+    from keptalive.errors import KeptaliveError as KeptaliveError
+    from keptalive.errors import KeptaliveWarning as KeptaliveWarning
+    from keptalive.errors import LabError as LabError
+    from keptalive.errors import NotPermitted as NotPermitted
+    from keptalive.errors import NotSupported as NotSupported
+    from keptalive.errors import PolicyError as PolicyError
+    from keptalive.errors import SocketError as SocketError
+    from keptalive.errors import Uncovered as Uncovered
+    from keptalive.errors import UnknownTarget as UnknownTarget
+    from keptalive.holding import hold as hold
+    from keptalive.holding import read as read
+    from keptalive.policy import Policy as Policy
+    from keptalive.sockets import Report as Report
+    from keptalive.sockets import SocketState as SocketState
+    from keptalive.sockets import apply as apply
+    from keptalive.sockets import socket_options as socket_options
+    from keptalive.tcp_info import TcpInfo as TcpInfo
+
+# module -> the public names it holds
+_NAMES = {
+    "errors": (
+        "ConnectionLost KeptaliveError KeptaliveWarning LabError NotPermitted NotSupported PolicyError "
+        "SocketError Uncovered UnknownTarget"
+    ),
+    "holding": "hold read",
+    "policy": "Policy",
+    "sockets": "Report SocketState apply socket_options",
+    "tcp_info": "TcpInfo",
+}
+_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'keptalive' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"keptalive.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

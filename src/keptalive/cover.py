@@ -1,0 +1,141 @@
+"""What hold() and install() leave behind: protect one socket after another, and never raise.
+
+Rule: fail open. Code here runs inside other people's connects; whatever goes
+wrong is said once as a KeptaliveWarning and logged to the logger `keptalive`,
+and the connection goes on as it was.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+import weakref
+from typing import Any
+
+from keptalive import platforms, tcp_info
+from keptalive.environment import default_policy, switched_off
+from keptalive.errors import ConnectionLost, KeptaliveWarning
+from keptalive.policy import Policy
+from keptalive.sockets import apply, is_tcp, option_values
+
+_ATTRIBUTE = "_keptalive_cover"
+
+
+class Cover:
+    """A policy and how firmly to set it; what a held object carries.
+
+    *policy* None means the default policy, which leaves sockets alone that are at
+    least as well protected already. Raises PolicyError, before anything changed,
+    for a value that this operating system does not take.
+    """
+
+    __slots__ = ("__weakref__", "_complained", "_options", "exact", "off", "policy")
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.exact = policy is not None
+        self.policy = policy or default_policy()
+        self.off = switched_off()
+        self._options = tuple(option_values(self.policy).values())
+        self._complained = False
+
+    def protect(self, sock: Any) -> None:
+        """Set the policy on *sock* and read it back; no socket, a closed one or a Unix one need none."""
+        if self.off or sock is None:
+            return
+        try:
+            if is_tcp(sock) and sock.fileno() != -1:
+                if not self._quickly(sock):
+                    report = apply(sock, self.policy if self.exact else None)
+                    if report.problems:
+                        self.complain("; ".join(report.problems))
+                watch_end(sock)
+        except Exception as error:  # noqa: BLE001  # the rule of this file
+            self.complain(f"a connection is not protected: {error!r}")
+
+    def _quickly(self, sock: Any) -> bool:
+        """Set and read back a fresh socket in as few calls as can be; False if there is more to say."""
+        options = self._options
+        if not self.exact and sock.getsockopt(*options[-1][:2]):
+            return False  # its keepalive is on already: the longer way decides whether to leave it
+        for level, number, value in options:
+            sock.setsockopt(level, number, value)
+        return all(sock.getsockopt(level, number) == value for level, number, value in options[:-1]) and bool(
+            sock.getsockopt(*options[-1][:2])  # some systems return the option's number for "on"
+        )
+
+    def complain(self, problem: str) -> None:
+        """Say *problem*: always to the log, and once for each cover as a warning."""
+        import logging  # 8 ms that only trouble should cost
+
+        logging.getLogger("keptalive").warning(problem)
+        if not self._complained:
+            self._complained = True
+            try:
+                warnings.warn(problem, KeptaliveWarning, stacklevel=3)
+            except KeptaliveWarning:
+                # Warnings are errors here. Raising inside somebody's connect would do harm; it is in the log.
+                return
+
+
+def cover_of(held: object) -> Cover | None:
+    """Return the cover that hold() left on an object, if it did."""
+    cover = getattr(held, "__dict__", {}).get(_ATTRIBUTE)
+    return cover if isinstance(cover, Cover) else None
+
+
+def put_cover(held: Any, cover: Cover) -> bool:
+    """Leave *cover* on an object; True if it is the first one, so that seams need wrapping once only.
+
+    Wrappers ask `cover_of(held)` when they run: holding an object again with another
+    policy then just replaces its cover.
+    """
+    first = cover_of(held) is None
+    held.__dict__[_ATTRIBUTE] = cover
+    return first
+
+
+def watch_end(sock: Any) -> None:
+    """Make the end of a killed TLS connection an error instead of an end of file.
+
+    CPython before 3.11.9, 3.12.2 and 3.13 (gh-115627) reads a connection that died
+    of ETIMEDOUT as a clean end, and a body that ends when the connection does is cut
+    short with success. SSLSocket asks `suppress_ragged_eofs` at just that moment.
+    """
+    ssl = sys.modules.get("ssl")  # not loaded: then this is no TLS socket, and ssl is dear to import
+    if ssl is not None and isinstance(sock, ssl.SSLSocket) and sock.suppress_ragged_eofs is True:
+        sock.suppress_ragged_eofs = _AskTheKernel(sock)
+
+
+class _AskTheKernel:
+    """True as long as an end of file is the peer's FIN; ConnectionLost where the connection was killed."""
+
+    __slots__ = ("_sock",)
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = weakref.ref(sock)
+
+    def __bool__(self) -> bool:
+        if connection_was_killed(self._sock()):
+            raise lost()
+        return True
+
+
+def connection_was_killed(sock: Any) -> bool:
+    """Tell whether the kernel ended this connection: state CLOSE, where a peer's FIN leaves CLOSE-WAIT.
+
+    False where the platform does not say.
+    """
+    where = platforms.current().tcp_info
+    if where is None or sock is None or sock.fileno() == -1:
+        return False
+    try:
+        return tcp_info.parse(sock.getsockopt(*where, 1)).state == "CLOSE"
+    except OSError:
+        return False
+
+
+def lost() -> ConnectionLost:
+    """Return the error for a connection that died where a body seemed to end, with ETIMEDOUT as errno."""
+    import errno  # only trouble needs it
+
+    return ConnectionLost(errno.ETIMEDOUT, "Connection timed out: the path died and the answer is cut short")

@@ -1,0 +1,38 @@
+"""KEPTALIVE_POLICY: the default policy, from the environment of the process.
+
+Rule: read anew at each call that needs it, so that a program may set it late.
+"IDLE:INTERVAL:COUNT[:USER_TIMEOUT]" is the default policy; "off" switches all of
+keptalive off, explicit policies too; what cannot be read warns, and the built-in
+default holds.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+from keptalive.errors import KeptaliveWarning, PolicyError
+from keptalive.policy import Policy
+
+VARIABLE = "KEPTALIVE_POLICY"
+
+
+def switched_off() -> bool:
+    """Tell whether KEPTALIVE_POLICY=off."""
+    return os.environ.get(VARIABLE, "").strip().lower() == "off"
+
+
+def default_policy() -> Policy:
+    """Return the policy that holds where none was given."""
+    text = os.environ.get(VARIABLE, "").strip()
+    if not text or switched_off():
+        return Policy()
+    try:
+        return Policy.parse(text)
+    except PolicyError as error:
+        warnings.warn(
+            f"{VARIABLE} is ignored, the built-in default {Policy()} holds: {error}",
+            KeptaliveWarning,
+            stacklevel=2,
+        )
+        return Policy()
