@@ -1,0 +1,91 @@
+"""The entry point: find the verb, load its file, translate errors into exit codes.
+
+Rule: cheap. Only the verb that was called is loaded, with what it needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from keptalive._version import __version__
+
+# verb -> what it does, in the order of the help
+VERBS = {
+    "demo": "a firewall that forgets and a slow endpoint, here: plain clients lose the answer, held ones get it",
+    "ps": "the TCP connections of this machine: owner, timer, protected or not",
+    "attach": "turn keepalive on for the connections of a running program",
+    "run": "run any program with keepalive on every connection of its process tree",
+    "lab": "the firewall that forgets, for your own tests",
+}
+
+_SHORT = "TCP keepalive for every program: hold, see, rescue, measure, explain, reproduce."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in VERBS:
+        return _run_verb(arguments[0], arguments[1:])
+    parser = _front_page()
+    parser.parse_args(arguments)  # --help, --version, or an unknown verb: does not return
+    parser.print_help()
+    return 2
+
+
+def verb_parser(verb: str) -> argparse.ArgumentParser:
+    """Return the parser of one verb; the reference in the docs is written from it too."""
+    parser = argparse.ArgumentParser(
+        prog=f"keptalive {verb}", description=_sentence(VERBS[verb]), allow_abbrev=False
+    )
+    _module(verb).add_arguments(parser)
+    return parser
+
+
+def _run_verb(verb: str, arguments: list[str]) -> int:
+    from keptalive.cli.exits import Exit, exit_for
+    from keptalive.cli.output import complain
+    from keptalive.errors import KeptaliveError
+
+    args = verb_parser(verb).parse_args(arguments)
+    try:
+        code = int(_module(verb).run(args))
+        sys.stdout.flush()
+    except KeptaliveError as error:
+        complain(error, as_json=getattr(args, "json", False))
+        return exit_for(error)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has gone: nothing to say, and nothing may be flushed into it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    return code
+
+
+def _module(verb: str) -> ModuleType:
+    from importlib import import_module
+
+    return import_module(f"keptalive.cli.{verb}")
+
+
+def _front_page() -> argparse.ArgumentParser:
+    width = max(map(len, VERBS)) + 2
+    verbs = "\n".join(f"  {verb:{width}}{text}" for verb, text in VERBS.items())
+    parser = argparse.ArgumentParser(
+        prog="keptalive",
+        usage="keptalive [-h] [--version] VERB ...",
+        description=f"{_SHORT}\n\nverbs:\n{verbs}",
+        epilog="keptalive VERB --help tells more about each.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"keptalive {__version__}")
+    parser.add_argument("verb", nargs="?", choices=list(VERBS), metavar="VERB", help=argparse.SUPPRESS)
+    return parser
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "."

@@ -1,0 +1,66 @@
+"""What every verb prints with: the same rows as a table for people or JSON for programs.
+
+Rule: nothing that came from the network or another process reaches a terminal
+unescaped. Results go to stdout, progress and complaints to stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
+
+from keptalive.errors import KeptaliveError
+
+SCHEMA = 1
+
+# C0, DEL and C1 controls, the bidirectional overrides and the line separators: all that
+# can move a cursor, recolour, retitle or reorder what a person reads.
+_CONTROLS = {
+    **{code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))},
+    **{
+        code: f"\\u{code:04x}"
+        for code in (*range(0x200E, 0x2010), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+    },
+}
+
+
+def escape(text: object) -> str:
+    """Return *text* with every character that could act on a terminal written as \\xNN or \\uNNNN."""
+    escaped = str(text).translate(_CONTROLS)
+    return escaped.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def print_json(value: dict[str, Any], stream: TextIO | None = None) -> None:
+    """Print one JSON object, with the schema's number first."""
+    import json
+
+    print(json.dumps({"schema": SCHEMA, **value}, indent=2), file=stream or sys.stdout)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> str:
+    """Return rows in aligned columns under *header*, escaped; None is written "-".
+
+    right: the columns (by number) that are aligned to the right.
+    """
+    cells = [[("-" if cell is None else escape(cell)) for cell in row] for row in (header, *rows)]
+    widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
+    lines = []
+    for row in cells:
+        line = "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+def complain(error: KeptaliveError, *, as_json: bool) -> None:
+    """Say what happened and what to do: a line on stderr, or an object on stdout for programs."""
+    message = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    if as_json:
+        print_json({"error": message, "hint": error.hint})
+        return
+    print(f"keptalive: {escape(message)}", file=sys.stderr)
+    if error.hint:
+        print(f"  {escape(error.hint)}", file=sys.stderr)
