@@ -6,11 +6,12 @@ client library, no linux/ module and next to nothing of its own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from keptalive._version import __version__ as __version__
 
-if TYPE_CHECKING:  # "as" marks a re-export for type checkers
+TYPE_CHECKING = False  # type checkers know the name; importing typing for it would cost 3 ms
+if TYPE_CHECKING:  # "as" marks a re-export
+    from typing import Any
+
     from keptalive.errors import ConnectionLost as ConnectionLost
     from keptalive.errors import KeptaliveError as KeptaliveError
     from keptalive.errors import KeptaliveWarning as KeptaliveWarning
