@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from support import FOREIGN_VARIABLES
 
 # Threads that live for the process by design: executors and resolvers of the clients.
@@ -35,7 +36,7 @@ def _sockets() -> set[str]:
     found = set()
     for entry in Path("/proc/self/fd").iterdir():
         try:
-            name = os.readlink(entry)
+            name = str(entry.readlink())
         except OSError:
             continue  # the descriptor of the listing itself
         if name.startswith(("socket:", "net:", "pipe:")):

@@ -16,7 +16,7 @@ from keptalive import platforms, tcp_info
 from keptalive.environment import default_policy, switched_off
 from keptalive.errors import ConnectionLost, KeptaliveWarning
 from keptalive.policy import Policy
-from keptalive.sockets import apply, is_tcp, option_values
+from keptalive.sockets import apply, is_tcp, missing_fields, option_values
 
 _ATTRIBUTE = "_keptalive_cover"
 
@@ -29,13 +29,14 @@ class Cover:
     for a value that this operating system does not take.
     """
 
-    __slots__ = ("__weakref__", "_complained", "_options", "exact", "off", "policy")
+    __slots__ = ("__weakref__", "_complained", "_lacking", "_options", "exact", "off", "policy")
 
     def __init__(self, policy: Policy | None = None) -> None:
         self.exact = policy is not None
         self.policy = policy or default_policy()
         self.off = switched_off()
         self._options = tuple(option_values(self.policy).values())
+        self._lacking = bool(missing_fields(self.policy))
         self._complained = False
 
     def protect(self, sock: Any) -> None:
@@ -44,7 +45,7 @@ class Cover:
             return
         try:
             if is_tcp(sock) and sock.fileno() != -1:
-                if not self._quickly(sock):
+                if self._lacking or not self._quickly(sock):
                     report = apply(sock, self.policy if self.exact else None)
                     if report.problems:
                         self.complain("; ".join(report.problems))
@@ -57,8 +58,11 @@ class Cover:
         options = self._options
         if not self.exact and sock.getsockopt(*options[-1][:2]):
             return False  # its keepalive is on already: the longer way decides whether to leave it
-        for level, number, value in options:
-            sock.setsockopt(level, number, value)
+        try:
+            for level, number, value in options:
+                sock.setsockopt(level, number, value)
+        except OSError:
+            return False  # the longer way names what was refused
         return all(sock.getsockopt(level, number) == value for level, number, value in options[:-1]) and bool(
             sock.getsockopt(*options[-1][:2])  # some systems return the option's number for "on"
         )

@@ -15,7 +15,7 @@ from keptalive._version import __version__
 
 # verb -> what it does, in the order of the help
 VERBS = {
-    "demo": "a firewall that forgets and a slow endpoint, here: plain clients lose the answer, held ones get it",
+    "demo": "a firewall that forgets, a slow endpoint: plain clients lose the answer, held ones get it",
     "ps": "the TCP connections of this machine: owner, timer, protected or not",
     "attach": "turn keepalive on for the connections of a running program",
     "run": "run any program with keepalive on every connection of its process tree",

@@ -1,0 +1,106 @@
+"""Cover: protects, reads back, and never raises."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import warnings
+
+import pytest
+
+from keptalive import KeptaliveWarning, Policy
+from keptalive.cover import Cover, connection_was_killed, cover_of, put_cover
+from support import tcp_pair
+from test_sockets import Stubborn, kernel_holds
+
+IP_MINTTL = 21  # with 255, all that comes over loopback (TTL 64) is discarded: the path is dead
+
+
+def test_protects() -> None:
+    """One call, and the kernel holds the policy."""
+    with tcp_pair() as (client, _):
+        Cover(Policy(20, 10, 3)).protect(client)
+
+        assert kernel_holds(client) == (True, 20, 10, 3)
+
+
+def test_the_default_leaves_better_sockets_alone() -> None:
+    """The short cut for fresh sockets keeps the rule of apply()."""
+    with tcp_pair() as (client, _):
+        Cover(Policy(5, 5, 5)).protect(client)
+        Cover().protect(client)
+
+        assert kernel_holds(client) == (True, 5, 5, 5)
+
+
+def test_nothing_to_do() -> None:
+    """No socket, a Unix socket, a datagram socket and a closed one are fine in silence."""
+    cover = Cover()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cover.protect(None)
+        with socket.socket(socket.AF_UNIX) as unix, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            cover.protect(unix)
+            cover.protect(udp)
+        cover.protect(unix)
+
+
+def test_trouble_warns_once_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The first time as a warning, each time in the log, never as an exception."""
+    cover = Cover(Policy(20, 10, 3))
+    with tcp_pair() as (client, _), caplog.at_level(logging.WARNING, logger="keptalive"):
+        broken = Stubborn(client, socket.TCP_KEEPIDLE)
+        with pytest.warns(KeptaliveWarning, match="idle: the kernel refused 20"):
+            cover.protect(broken)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            cover.protect(broken)
+
+    assert len(caplog.records) == 2
+
+
+def test_trouble_does_not_raise_where_warnings_are_errors() -> None:
+    """A program run with -W error keeps its connection."""
+    with tcp_pair() as (client, _), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Cover(Policy(20, 10, 3)).protect(Stubborn(client, socket.TCP_KEEPIDLE))
+
+
+def test_a_strange_object_does_not_raise() -> None:
+    """Whatever a library hands over, the program goes on."""
+    with pytest.warns(KeptaliveWarning, match="not protected"):
+        Cover().protect(object())
+
+
+def test_the_last_cover_counts() -> None:
+    """Holding again replaces the cover; only the first time wraps."""
+
+    class Client:
+        pass
+
+    client = Client()
+    first, second = Cover(), Cover(Policy(5, 5, 5))
+
+    assert cover_of(client) is None
+    assert put_cover(client, first) is True
+    assert put_cover(client, second) is False
+    assert cover_of(client) is second
+
+
+def test_a_killed_connection_is_told_from_a_closed_one() -> None:
+    """State CLOSE after unanswered probes, CLOSE-WAIT after the peer's FIN."""
+    with tcp_pair() as (client, server):
+        assert not connection_was_killed(client)
+        server.close()
+        assert client.recv(1) == b""
+        assert not connection_was_killed(client)
+    with tcp_pair() as (client, _):
+        Cover(Policy(1, 1, 1)).protect(client)
+        client.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 255)
+        client.settimeout(30)
+        with pytest.raises(TimeoutError) as caught:
+            client.recv(1)
+
+        assert caught.value.errno == errno.ETIMEDOUT
+        assert connection_was_killed(client)

@@ -1,0 +1,64 @@
+"""KEPTALIVE_POLICY: the default, off, and what cannot be read."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+import keptalive
+from keptalive import KeptaliveWarning, Policy
+from keptalive.environment import default_policy
+from support import tcp_pair
+
+
+def test_without_it_the_built_in_default_holds() -> None:
+    """45:15:9."""
+    assert default_policy() == Policy()
+
+
+def test_it_is_the_default_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """60:15:9 in the environment reaches the socket."""
+    monkeypatch.setenv("KEPTALIVE_POLICY", "60:20:5")
+    with tcp_pair() as (client, _):
+        keptalive.apply(client)
+
+        assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
+        assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 5
+
+
+def test_an_explicit_policy_beats_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a default, no order."""
+    monkeypatch.setenv("KEPTALIVE_POLICY", "60:20:5")
+    with tcp_pair() as (client, _):
+        keptalive.apply(client, Policy(30, 10, 3))
+
+        assert keptalive.read(client).idle == 30
+
+
+@pytest.mark.parametrize("value", ["off", "OFF", " off "])
+def test_off_switches_everything_off(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Explicit policies too; the report says why."""
+    monkeypatch.setenv("KEPTALIVE_POLICY", value)
+    with tcp_pair() as (client, _):
+        report = keptalive.apply(client, Policy(30, 10, 3))
+        keptalive.hold(client, Policy(30, 10, 3))
+
+        assert not report.changed
+        assert report.left_alone == "KEPTALIVE_POLICY=off"
+        assert keptalive.read(client).enabled is False
+        assert keptalive.socket_options() == []
+
+
+@pytest.mark.parametrize("value", ["sixty", "60", "0:0:0", "10:60:9", "60:15:9:x"])
+def test_malformed_warns_and_the_default_holds(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Never in silence, never an error."""
+    monkeypatch.setenv("KEPTALIVE_POLICY", value)
+    with pytest.warns(KeptaliveWarning, match="KEPTALIVE_POLICY is ignored"):
+        assert default_policy() == Policy()
+
+
+def test_empty_is_as_if_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty variable is how many tools unset one."""
+    monkeypatch.setenv("KEPTALIVE_POLICY", "")
+    assert default_policy() == Policy()
