@@ -1,0 +1,194 @@
+"""The process that builds and holds the kernel engine's three network namespaces.
+
+    client 10.99.1.2, fd99:1::2 ── firewall ── server 10.99.2.2, fd99:2::2
+
+Rule: one thread only, since neither a user namespace nor a network namespace is entered by more
+than one. It starts nothing; when its owner goes, it ends whatever still lives in its namespaces.
+
+The firewall is the kernel's own: connection tracking with `tcp_loose` off takes nothing but a SYN
+for a new flow, and the rules let pass what belongs to a known flow, and SYNs of the client's side.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from keptalive.errors import LabError
+from keptalive.lab.control import Channel, serve
+from keptalive.linux import namespaces
+
+CLIENT, SERVER = "10.99.1.2", "10.99.2.2"
+CLIENT6, SERVER6 = "fd99:1::2", "fd99:2::2"
+_GATEWAYS = {"client": ("10.99.1.1", "fd99:1::1"), "server": ("10.99.2.1", "fd99:2::1")}
+_ADDRESSES = {"client": (CLIENT, CLIENT6), "server": (SERVER, SERVER6)}
+
+# nf_conntrack_tcp_timeout_*, each state that a connection once established can be in, and the two that
+# replace those where data was sent and not acknowledged: all forget after the same time.
+_STATES = ("established", "fin_wait", "close_wait", "last_ack", "time_wait", "max_retrans", "unacknowledged")
+
+_NO_DUPLICATE_DETECTION = 0x02  # IFA_F_NODAD, linux/if_addr.h: else IPv6 addresses are unusable for a second
+
+
+def main(channel: Channel) -> None:
+    """Serve the kernel engine."""
+    holder = Holder()
+    try:
+        serve(channel, {"build": holder.build, "socket": holder.socket, "expire": holder.expire})
+    finally:
+        holder.sweep()
+
+
+class Holder:
+    """The namespaces, by their descriptors."""
+
+    def __init__(self) -> None:
+        self.user: int | None = None  # None: root needs none of its own
+        self.networks: dict[str, int] = {}
+        self._handed_out: socket.socket | None = None  # the last socket made, until it has been sent
+        self.ipv6 = Path("/proc/sys/net/ipv6").is_dir()
+
+    def build(self, arguments: dict[str, Any], _: list[int]) -> tuple[dict[str, Any], Sequence[int]]:
+        """Make the namespaces, the links and the firewall; hand out the descriptors."""
+        self._leave()
+        try:
+            import pyroute2  # after the user namespace, which takes no process with threads
+        except ImportError as error:
+            raise LabError("pyroute2 is not installed: pip install 'keptalive[lab]'") from error
+        for name in ("client", "server", "firewall"):
+            self.networks[name] = namespaces.fresh_network()
+        try:
+            self._link_all()
+            _write_rules()
+            self._forget_after(int(arguments["idle_drop"]))
+        except (OSError, pyroute2.NetlinkError) as error:
+            raise LabError(f"the firewall's namespace cannot be set up here ({error})") from error
+        reason = "network namespaces with the kernel's connection tracking"
+        if self.user is not None:
+            reason += ", inside a user namespace"
+        user = [] if self.user is None else [self.user]
+        return {"reason": reason, "ipv6": self.ipv6}, [self.networks["client"], self.networks["server"], *user]
+
+    def socket(self, arguments: dict[str, Any], _: list[int]) -> tuple[dict[str, Any], Sequence[int]]:
+        """Make a TCP socket in the client's namespace; its descriptor goes to the owner."""
+        with self._inside("client"):
+            self._handed_out = socket.socket(arguments["family"], socket.SOCK_STREAM)
+        return {}, [self._handed_out.fileno()]
+
+    def expire(self, _: dict[str, Any], __: list[int]) -> tuple[dict[str, Any], Sequence[int]]:
+        """Forget every flow, now."""
+        from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
+
+        with NFCTSocket() as tracking:
+            tracking.flush()
+        return {}, ()
+
+    def sweep(self) -> None:
+        """End every process that still lives in one of the namespaces, so that these can go."""
+        networks = {namespaces.inode(descriptor) for descriptor in self.networks.values()}
+        for process in namespaces.processes_in(networks) if networks else ():
+            try:
+                os.kill(process, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+    def _leave(self) -> None:
+        """Get the right to make network namespaces: as root, or in a user namespace of our own."""
+        try:
+            namespaces.unshare(namespaces.CLONE_NEWNET)
+        except PermissionError:
+            try:
+                self.user = namespaces.enter_user_namespace()
+            except OSError as error:
+                name = errno.errorcode.get(error.errno or 0, "?")
+                raise LabError(f"user namespaces are refused here ({name})") from error
+
+    @contextmanager
+    def _inside(self, name: str) -> Iterator[None]:
+        namespaces.enter(self.networks[name], namespaces.CLONE_NEWNET)
+        try:
+            yield
+        finally:
+            namespaces.enter(self.networks["firewall"], namespaces.CLONE_NEWNET)
+
+    def _link_all(self) -> None:
+        """Join both sides to the firewall: addresses, routes, everything up."""
+        from pyroute2 import IPRoute
+
+        with IPRoute() as firewall:
+            for side in ("client", "server"):
+                inside = {"ifname": "firewall", "net_ns_fd": self.networks[side]}
+                firewall.link("add", ifname=side, kind="veth", peer=inside)
+                self._set_up(firewall, side, _GATEWAYS[side])
+        for side in ("client", "server"):
+            with self._inside(side), IPRoute() as end:
+                self._set_up(end, "lo", ())
+                self._set_up(end, "firewall", _ADDRESSES[side])
+                for gateway in _GATEWAYS[side][: 1 + self.ipv6]:
+                    family = socket.AF_INET6 if ":" in gateway else socket.AF_INET
+                    end.route("add", dst="default", gateway=gateway, family=family)
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("1", "ascii")
+        if self.ipv6:
+            Path("/proc/sys/net/ipv6/conf/all/forwarding").write_text("1", "ascii")
+
+    def _set_up(self, route: Any, name: str, addresses: Sequence[str]) -> None:
+        (index,) = route.link_lookup(ifname=name)
+        for address in addresses[: 1 + self.ipv6]:
+            if ":" in address:
+                route.addr("add", index=index, address=address, prefixlen=64, flags=_NO_DUPLICATE_DETECTION)
+            else:
+                route.addr("add", index=index, address=address, prefixlen=24)
+        route.link("set", index=index, state="up")
+
+    def _forget_after(self, seconds: int) -> None:
+        settings = Path("/proc/sys/net/netfilter")
+        (settings / "nf_conntrack_tcp_loose").write_text("0", "ascii")
+        for state in _STATES:
+            (settings / f"nf_conntrack_tcp_timeout_{state}").write_text(str(seconds), "ascii")
+
+
+def _write_rules() -> None:
+    """Forward what belongs to a known flow, and SYNs from the client's side; drop the rest in silence.
+
+    ct state established,related accept
+    iifname client ct state new tcp flags & (syn|ack) == syn accept
+    """
+    from pyroute2.nftables.expressions import genex, verdict
+    from pyroute2.nftables.main import NFTables
+
+    def load(what: str, **how: Any) -> list[Any]:
+        return [genex(what, {"dreg": 1, **how})]
+
+    def masked(value: bytes) -> list[Any]:
+        zero = {"attrs": [("NFTA_DATA_VALUE", bytes(len(value)))]}
+        mask = {"attrs": [("NFTA_DATA_VALUE", value)]}
+        return [genex("bitwise", {"sreg": 1, "dreg": 1, "len": len(value), "mask": mask, "xor": zero})]
+
+    def compare(operation: int, value: bytes) -> list[Any]:
+        data = {"attrs": [("NFTA_DATA_VALUE", value)]}
+        return [genex("cmp", {"sreg": 1, "op": operation, "data": data})]
+
+    equal, unequal = 0, 1  # NFT_CMP_EQ, NFT_CMP_NEQ
+    none = bytes(4)
+
+    def state(bits: int) -> list[Any]:  # NF_CT_STATE_BIT: established 2, related 4, new 8
+        return load("ct", key=0) + masked(bits.to_bytes(4, sys.byteorder)) + compare(unequal, none)
+
+    from_client = load("meta", key=6) + compare(equal, b"client".ljust(16, b"\0"))  # NFT_META_IIFNAME
+    is_tcp = load("meta", key=16) + compare(equal, bytes([socket.IPPROTO_TCP]))  # NFT_META_L4PROTO
+    syn, syn_ack = bytes([0x02]), bytes([0x12])
+    is_syn = load("payload", base=2, offset=13, len=1) + masked(syn_ack) + compare(equal, syn)  # TCP's flags
+    accept = verdict(1)
+    rules = (state(2 | 4) + accept, from_client + state(8) + is_tcp + is_syn + accept)
+    with NFTables(nfgen_family=1) as nft:  # NFPROTO_INET: one table for IPv4 and IPv6
+        nft.table("add", name="lab")
+        nft.chain("add", table="lab", name="forward", hook="forward", type="filter", policy=0)
+        for rule in rules:
+            nft.rule("add", table="lab", chain="forward", expressions=[rule])

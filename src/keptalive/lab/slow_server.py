@@ -1,0 +1,267 @@
+"""The slow server: an HTTP/1.1 server that answers as late as its URL says, in a process of its own.
+
+Rule: it does what the path asks and nothing else; every fault is the lab's, none is the server's.
+
+    /sleep/N             200 after N seconds, body "slept N"
+    /close/N             the same with "Connection: close"
+    /stream/N            head and half of the body at once, the rest after N seconds;
+                         ?style=length|chunked|close says how the body is delimited,
+                         &notify=no ends a TLS connection without close_notify
+    /redirect/CODE       ?to=URL
+    /fail-once/KEY/N     503 the first time, then as /sleep/N
+    /drop-once/KEY/N     closes without an answer the first time, then as /sleep/N
+    /count/KEY           how many requests came with ?key=KEY, by method, as JSON
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from keptalive.errors import LabError
+from keptalive.lab.control import Channel, serve_async
+
+_LONGEST_SLEEP = 24 * 3600.0
+_LARGEST_HEAD = 64 * 1024
+
+
+async def main(channel: Channel) -> None:
+    """Serve until the owner goes."""
+    server = SlowServer()
+    try:
+        await serve_async(channel, {"listen": server.listen, "tls": server.listen_tls, "count": server.count})
+    finally:
+        server.close()
+
+
+class Request(NamedTuple):
+    """What a client asked for."""
+
+    method: str
+    steps: list[str]  # the path, split at its slashes
+    query: dict[str, str]
+    keep_alive: bool
+
+
+class BadRequest(Exception):
+    """The server cannot make sense of it; answered with 400."""
+
+
+class SlowServer:
+    """Answers when its time has come."""
+
+    def __init__(self) -> None:
+        self.seen: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._spent: set[tuple[str, str]] = set()  # what happens once, and has
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._certificates: tempfile.TemporaryDirectory[str] | None = None
+
+    def listen(self, arguments: dict[str, Any], descriptors: list[int]) -> tuple[dict[str, Any], tuple[()]]:
+        """Listen on *port* of each of *hosts*, in the namespaces given, if any; port 0 is any free one."""
+        if descriptors:
+            from keptalive.linux import namespaces
+
+            network, *user = descriptors
+            for descriptor in user:
+                namespaces.enter(descriptor, namespaces.CLONE_NEWUSER)
+            namespaces.enter(network, namespaces.CLONE_NEWNET)
+        return {"port": self._listen(arguments["hosts"], arguments["port"], None)}, ()
+
+    def listen_tls(self, arguments: dict[str, Any], _: list[int]) -> tuple[dict[str, Any], tuple[()]]:
+        """Listen with TLS as well, with a certificate for *names* from a CA made for this lab."""
+        try:
+            import trustme
+        except ImportError as error:
+            raise LabError("TLS in the lab needs trustme: pip install trustme") from error
+        self._certificates = tempfile.TemporaryDirectory(prefix="keptalive-lab-")
+        authority = trustme.CA(organization_name="keptalive lab")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(*arguments["names"]).configure_cert(context)
+        ca_file = Path(self._certificates.name, "ca.pem")
+        authority.cert_pem.write_to_path(str(ca_file))
+        return {"port": self._listen(arguments["hosts"], arguments["port"], context), "ca_file": str(ca_file)}, ()
+
+    def count(self, arguments: dict[str, Any], _: list[int]) -> tuple[dict[str, Any], tuple[()]]:
+        """Tell how many requests came with ?key=KEY."""
+        return {"count": self.seen[arguments["key"]]}, ()
+
+    def close(self) -> None:
+        """Remove what was written to disk."""
+        if self._certificates is not None:
+            self._certificates.cleanup()
+
+    def _listen(self, hosts: list[str], port: int, context: ssl.SSLContext | None) -> int:
+        for host in hosts:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listener = socket.create_server((host, port), family=family, backlog=1024)
+            port = listener.getsockname()[1]
+            self._run(asyncio.start_server(self._converse, sock=listener, ssl=context, limit=_LARGEST_HEAD))
+        return port
+
+    def _run(self, coroutine: Any) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one connection's requests, one after the other."""
+        try:
+            while (request := await _read_request(reader, writer)) is not None:
+                if not await self._answer(request, writer):
+                    break
+        except BadRequest as error:
+            await _respond(writer, 400, f"{error}\n", keep_alive=False)
+        except (OSError, asyncio.IncompleteReadError):
+            pass  # the client went away: what this server is there for
+        finally:
+            writer.close()
+
+    async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+        """Answer one request; False ends the connection."""
+        if request.steps[0] != "count" and (key := request.query.get("key")) is not None:
+            self.seen[key][request.method] += 1
+        head = request.method == "HEAD"
+        match request.steps:
+            case ["sleep" | "close" as what, seconds]:
+                return await self._sleep(request, seconds, writer, keep_alive=what == "sleep")
+            case ["fail-once", key, seconds]:
+                if self._first_time("fail-once", key):
+                    await _respond(writer, 503, "once\n", keep_alive=request.keep_alive, head=head)
+                    return request.keep_alive
+                return await self._sleep(request, seconds, writer)
+            case ["drop-once", key, seconds]:
+                if self._first_time("drop-once", key):
+                    return False
+                return await self._sleep(request, seconds, writer)
+            case ["stream", seconds]:
+                return await _stream(request, _seconds(seconds), writer)
+            case ["redirect", code] if code.isdigit() and "to" in request.query:
+                more = {"Location": request.query["to"]}
+                await _respond(writer, int(code), "", keep_alive=request.keep_alive, head=head, more=more)
+                return request.keep_alive
+            case ["count", key]:
+                await _respond(writer, 200, json.dumps(self.seen[key]) + "\n", keep_alive=request.keep_alive, head=head)
+                return request.keep_alive
+        await _respond(writer, 404, "no such thing\n", keep_alive=request.keep_alive, head=head)
+        return request.keep_alive
+
+    async def _sleep(
+        self, request: Request, seconds: str, writer: asyncio.StreamWriter, *, keep_alive: bool = True
+    ) -> bool:
+        keep_alive = keep_alive and request.keep_alive
+        await asyncio.sleep(_seconds(seconds))
+        await _respond(writer, 200, f"slept {seconds}\n", keep_alive=keep_alive, head=request.method == "HEAD")
+        return keep_alive
+
+    def _first_time(self, what: str, key: str) -> bool:
+        first = (what, key) not in self._spent
+        self._spent.add((what, key))
+        return first
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _LONGEST_SLEEP:
+        raise BadRequest(f"{text!r} is not a number of seconds between 0 and {_LONGEST_SLEEP:.0f}")
+    return seconds
+
+
+async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request | None:
+    """Read a request with its body, which is thrown away; None if the client has no more."""
+    try:
+        text = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    except asyncio.LimitOverrunError as error:
+        raise BadRequest(f"a request's head is at most {_LARGEST_HEAD} bytes here") from error
+    except asyncio.IncompleteReadError:
+        return None
+    first, *lines = text.split("\r\n")
+    try:
+        method, target, version = first.split(" ")
+        url = urlsplit(target)
+        headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        if headers.get("expect", "").lower() == "100-continue":
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await _skip_body(reader, headers)
+    except ValueError as error:
+        raise BadRequest(f"this is no request: {first[:80]!r}") from error
+    connection = headers.get("connection", "").lower()
+    keep_alive = connection != "close" and (version == "HTTP/1.1" or connection == "keep-alive")
+    steps = [unquote(step) for step in url.path.strip("/").split("/")]
+    return Request(method, steps, dict(parse_qsl(url.query)), keep_alive)
+
+
+async def _skip_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> None:
+    if headers.get("transfer-encoding", "").lower() != "chunked":
+        await _skip(reader, int(headers.get("content-length", "0")))
+        return
+    while size := int((await reader.readline()).split(b";")[0], 16):
+        await _skip(reader, size + 2)
+    while (await reader.readline()).strip():
+        pass  # trailers
+
+
+async def _skip(reader: asyncio.StreamReader, size: int) -> None:
+    while size > 0:
+        piece = await reader.read(min(size, 1 << 16))
+        if not piece:
+            raise asyncio.IncompleteReadError(b"", size)
+        size -= len(piece)
+
+
+def _head(status: int, keep_alive: bool, headers: Mapping[str, object]) -> bytes:
+    reason = {200: "OK", 400: "Bad Request", 404: "Not Found", 503: "Service Unavailable"}.get(status, "Found")
+    rows = {"Server": "keptalive-lab", "Connection": "keep-alive" if keep_alive else "close", **headers}
+    text = f"HTTP/1.1 {status} {reason}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in rows.items())
+    return text.encode("latin-1") + b"\r\n"
+
+
+async def _respond(
+    writer: asyncio.StreamWriter,
+    status: int,
+    body: str,
+    *,
+    keep_alive: bool,
+    head: bool = False,
+    more: Mapping[str, str] | None = None,
+) -> None:
+    headers = {"Content-Type": "text/plain", "Content-Length": len(body), **(more or {})}
+    writer.write(_head(status, keep_alive, headers) + (b"" if head else body.encode("latin-1")))
+    await writer.drain()
+
+
+async def _stream(request: Request, seconds: float, writer: asyncio.StreamWriter) -> bool:
+    """Send the head and half of the body at once, the rest after a silence."""
+    halves = (b"the first half\n", b"the second half\n")
+    style = request.query.get("style", "length")
+    headers: dict[str, object] = {"Content-Type": "text/plain"}
+    if style == "length":
+        headers["Content-Length"] = sum(map(len, halves))
+    elif style == "chunked":
+        headers["Transfer-Encoding"] = "chunked"
+        halves = (b"%x\r\n%s\r\n" % (len(halves[0]), halves[0]), b"%x\r\n%s\r\n0\r\n\r\n" % (len(halves[1]), halves[1]))
+    elif style != "close":
+        raise BadRequest("style is close, length or chunked")
+    keep_alive = style != "close" and request.keep_alive
+    writer.write(_head(200, keep_alive, headers))
+    if request.method != "HEAD":
+        writer.write(halves[0])
+        await writer.drain()
+        await asyncio.sleep(seconds)
+        writer.write(halves[1])
+    await writer.drain()
+    if not keep_alive and request.query.get("notify") == "no":
+        # FIN at the socket, beneath TLS: the client sees the end of the stream without a close_notify.
+        writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
+        writer.transport.abort()
+    return keep_alive
