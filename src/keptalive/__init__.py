@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # "as" marks a re-export
     from keptalive.errors import KeptaliveError as KeptaliveError
     from keptalive.errors import KeptaliveWarning as KeptaliveWarning
     from keptalive.errors import LabError as LabError
+    from keptalive.errors import NoSuchProcess as NoSuchProcess
     from keptalive.errors import NotPermitted as NotPermitted
     from keptalive.errors import NotSupported as NotSupported
     from keptalive.errors import PolicyError as PolicyError
@@ -34,8 +35,8 @@ if TYPE_CHECKING:  # "as" marks a re-export
 # module -> the public names it holds
 _NAMES = {
     "errors": (
-        "ConnectionLost KeptaliveError KeptaliveWarning LabError NotPermitted NotSupported PolicyError "
-        "SocketError Uncovered UnknownTarget"
+        "ConnectionLost KeptaliveError KeptaliveWarning LabError NoSuchProcess NotPermitted NotSupported "
+        "PolicyError SocketError Uncovered UnknownTarget"
     ),
     "holding": "hold read",
     "policy": "Policy",

@@ -10,6 +10,7 @@ Rule: each error is also its natural builtin, so that `except OSError` and
     ├── SocketError      (OSError)       the kernel refused; errno is kept
     ├── ConnectionLost   (TimeoutError)  the connection was dead where the body seemed to end
     ├── NotPermitted     (PermissionError)  this user may not; the message says what would help
+    ├── NoSuchProcess    (ProcessLookupError)  there is no process of this number, or it ended meanwhile
     ├── NotSupported     (NotImplementedError)  this OS, kernel or machine cannot
     └── LabError         (RuntimeError)  a lab could not be built, or a fault does not fit its engine
 
@@ -18,13 +19,12 @@ Rule: each error is also its natural builtin, so that `except OSError` and
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 __all__ = [
     "ConnectionLost",
     "KeptaliveError",
     "KeptaliveWarning",
     "LabError",
+    "NoSuchProcess",
     "NotPermitted",
     "NotSupported",
     "PolicyError",
@@ -33,8 +33,11 @@ __all__ = [
     "UnknownTarget",
 ]
 
+TYPE_CHECKING = False  # type checkers take it for true; typing itself takes 5 ms to import
+if TYPE_CHECKING:
+    from typing import TypeVar
 
-Error = TypeVar("Error", bound="KeptaliveError")
+    Error = TypeVar("Error", bound="KeptaliveError")
 
 
 class KeptaliveError(Exception):
@@ -73,6 +76,10 @@ class ConnectionLost(KeptaliveError, TimeoutError):
 
 class NotPermitted(KeptaliveError, PermissionError):
     """This user, container or kernel setting does not allow it."""
+
+
+class NoSuchProcess(KeptaliveError, ProcessLookupError):
+    """There is no process of this number, or it ended meanwhile."""
 
 
 class NotSupported(KeptaliveError, NotImplementedError):

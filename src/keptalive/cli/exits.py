@@ -22,6 +22,7 @@ class Exit(IntEnum):
 _FOR_ERROR: tuple[tuple[type[errors.KeptaliveError], Exit], ...] = (
     (errors.PolicyError, Exit.USAGE),
     (errors.UnknownTarget, Exit.USAGE),
+    (errors.NoSuchProcess, Exit.USAGE),
     (errors.NotSupported, Exit.UNSUPPORTED),
     (errors.NotPermitted, Exit.FORBIDDEN),
     (errors.KeptaliveError, Exit.UNKNOWN),
