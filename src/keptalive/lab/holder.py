@@ -64,6 +64,9 @@ class Holder:
             raise LabError("pyroute2 is not installed: pip install 'keptalive[lab]'") from error
         for name in ("client", "server", "firewall"):
             self.networks[name] = namespaces.fresh_network()
+            if self.ipv6:
+                # Links made later find no time for duplicate address detection: seconds without IPv6.
+                Path("/proc/sys/net/ipv6/conf/default/accept_dad").write_text("0", "ascii")
         try:
             self._link_all()
             _write_rules()

@@ -6,8 +6,10 @@ is told in the reason for the next.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from keptalive.errors import LabError
-from keptalive.lab.faults import parse
+from keptalive.lab.faults import Fault, parse
 from keptalive.lab.interface import Lab
 
 
@@ -37,7 +39,9 @@ def open_lab(fault: str = "idle-drop:5", engine: str | None = None) -> Lab:
     raise LabError(f"no lab can be opened here: {'; '.join(refusals)}")
 
 
-def _engines() -> dict[str, type]:
+def _engines() -> dict[str, Callable[[Fault], Lab]]:
+    """Return the engines, the most faithful first."""
     from keptalive.lab.engines.kernel import KernelLab
+    from keptalive.lab.engines.relay import RelayLab
 
-    return {"kernel": KernelLab}
+    return {"kernel": KernelLab, "relay": RelayLab}

@@ -28,6 +28,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from keptalive.errors import LabError
 from keptalive.lab.control import Channel, serve_async
+from keptalive.lab.listeners import listen
 
 _LONGEST_SLEEP = 24 * 3600.0
 _LARGEST_HEAD = 64 * 1024
@@ -99,12 +100,11 @@ class SlowServer:
             self._certificates.cleanup()
 
     def _listen(self, hosts: list[str], port: int, context: ssl.SSLContext | None) -> int:
-        for host in hosts:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            listener = socket.create_server((host, port), family=family, backlog=1024)
-            port = listener.getsockname()[1]
+        listeners = listen(hosts, port)
+        for listener in listeners:
             self._run(asyncio.start_server(self._converse, sock=listener, ssl=context, limit=_LARGEST_HEAD))
-        return port
+        bound: int = listeners[0].getsockname()[1]
+        return bound
 
     def _run(self, coroutine: Any) -> None:
         task = asyncio.ensure_future(coroutine)

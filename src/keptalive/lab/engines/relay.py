@@ -1,0 +1,99 @@
+"""Engine relay: a process on loopback that forwards, counts segments and plays dead. Needs no rights.
+
+Rule: the same faults as the kernel engine as seen from the client; keptalive.lab.relay tells what differs.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+from keptalive.errors import LabError
+from keptalive.lab.control import Helper
+from keptalive.lab.faults import Fault
+from keptalive.lab.interface import Lab, LabEvent
+
+_LOOPBACK, _LOOPBACK6 = "127.0.0.1", "::1"
+
+
+class RelayLab(Lab):
+    """A lab on loopback; raises LabError, with the reason, where it cannot be had."""
+
+    engine = "relay"
+    engine_reason = "a relay on loopback"
+    host = _LOOPBACK
+
+    def __init__(self, fault: Fault) -> None:
+        refusal = fault.refusal(self.engine)
+        if refusal:
+            raise LabError(refusal)
+        super().__init__()
+        self.host6 = _LOOPBACK6 if _has_ipv6() else None
+        self._relay = Helper("keptalive.lab.relay")
+        self._reached: dict[int, int] = {}  # a port of the server's side -> the relay's port for it
+        self._events: list[LabEvent] = []
+        try:
+            self._relay.ask("start", idle_drop=fault.seconds)
+            self.port = self._open(self._server.ask("listen", hosts=[_LOOPBACK], port=0)["port"])
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, port: int) -> int:
+        hosts = [self.host] if self.host6 is None else [self.host, self.host6]
+        front: int = self._relay.ask("open", hosts=hosts, to=[_LOOPBACK, port])["port"]
+        return front
+
+    def _open_tls(self) -> tuple[int, str]:
+        names = [_LOOPBACK, _LOOPBACK6, "localhost"]
+        reply = self._server.ask("tls", hosts=[_LOOPBACK], port=0, names=names)
+        return self._open(reply["port"]), reply["ca_file"]
+
+    def reach(self, port: int) -> tuple[str, int]:
+        with self._lock:
+            if port not in self._reached:
+                self._reached[port] = self._open(port)
+            return self.host, self._reached[port]
+
+    def client_socket(self, family: int = socket.AF_INET) -> socket.socket:
+        return socket.socket(family, socket.SOCK_STREAM)
+
+    def expire_now(self) -> None:
+        self._relay.ask("expire")
+
+    @property
+    def events(self) -> list[LabEvent]:
+        with self._lock:
+            while more := self._relay.ask("events", after=len(self._events))["events"]:
+                self._events += [LabEvent(*event) for event in more]
+            return list(self._events)
+
+    def _popen_in(self, side: str, argv: Sequence[str], options: dict[str, Any]) -> subprocess.Popen[Any]:
+        command: subprocess.Popen[Any] = subprocess.Popen(argv, **options)
+        handle = os.pidfd_open(command.pid)
+        try:
+            self._relay.ask("adopt", [handle])
+        except LabError:
+            command.kill()
+            command.wait()
+            raise
+        finally:
+            os.close(handle)
+        return command
+
+    def close(self) -> None:
+        # The relay first: its RSTs end what the slow server would otherwise go on sending.
+        self._relay.close()
+        super().close()
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as trial:
+            trial.bind((_LOOPBACK6, 0))
+    except OSError:
+        return False
+    return True
