@@ -1,0 +1,143 @@
+"""`keptalive demo`: the firewall that forgets and the cure, on this machine, in twenty seconds.
+
+Rule: prints what `lab.demonstration` did; the verdict is a sentence about those rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from keptalive.cli.exits import Exit
+from keptalive.cli.output import escape, print_json, table
+from keptalive.lab import Lab, open_lab
+from keptalive.lab.demonstration import GRACE, Arm, demonstrate
+from keptalive.policy import Policy
+
+IDLE_TIMEOUT = 5
+RESPONSE_AFTER = 10.0
+_ENGINES = ("kernel", "relay")
+
+Watch = Callable[[list[Arm], float], None]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "--policy",
+        metavar="POLICY",
+        help=f"hold with IDLE:INTERVAL:COUNT in seconds (default {_fitting_policy()}, which fits this firewall)",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=_ENGINES,
+        help="the firewall's engine (default: the first that works here)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> Exit:
+    """Run the demonstration; OK only if every plain client was lost and every held one answered."""
+    policy = Policy.parse(args.policy) if args.policy else _fitting_policy()
+    with open_lab(f"idle-drop:{IDLE_TIMEOUT}", args.engine) as lab:
+        if not args.json:
+            print(_scene(lab, policy), flush=True)
+        with _display(quiet=args.json) as watch:
+            arms = demonstrate(lab, policy, RESPONSE_AFTER, watch)
+        ok = all((arm.outcome == "answered") is arm.held for arm in arms)
+        if args.json:
+            print_json(
+                {
+                    "engine": lab.engine,
+                    "engine_reason": lab.engine_reason,
+                    "idle_timeout": IDLE_TIMEOUT,
+                    "response_after": RESPONSE_AFTER,
+                    "policy": str(policy),
+                    "clients": [arm.row() for arm in arms],
+                    "ok": ok,
+                }
+            )
+        else:
+            print(f"{_as_text(arms)}\n\n{_verdict(arms, ok)}")
+    return Exit.OK if ok else Exit.PROBLEM
+
+
+def _fitting_policy() -> Policy:
+    return Policy.for_idle_timeout(IDLE_TIMEOUT)
+
+
+def _scene(lab: Lab, policy: Policy) -> str:
+    return (
+        f"A firewall on this machine forgets connections idle for {IDLE_TIMEOUT} s, and tells nobody.\n"
+        f"An endpoint behind it answers after {RESPONSE_AFTER:g} s. Each client asks twice at once:\n"
+        f"plain, and held with idle {policy.idle} s, interval {policy.interval} s, count {policy.count}.\n"
+        f"Engine: {lab.engine} ({escape(lab.engine_reason)}).\n"
+    )
+
+
+def _pairs(arms: list[Arm]) -> list[tuple[Arm, Arm]]:
+    return list(zip(arms[::2], arms[1::2], strict=True))
+
+
+def _as_text(arms: list[Arm]) -> str:
+    header = ("client", "plain: timer", "outcome", "held: timer", "outcome")
+    return table(header, [_cells(plain, held) for plain, held in _pairs(arms)])
+
+
+def _cells(plain: Arm, held: Arm) -> tuple[str, ...]:
+    return (plain.client, plain.timer or "-", _outcome(plain), held.timer or "-", _outcome(held))
+
+
+def _outcome(arm: Arm) -> str:
+    if arm.outcome == "answered":
+        return f"answered after {arm.seconds:.1f} s"
+    if arm.outcome == "lost":
+        return f"lost: {arm.error}" if arm.error else f"lost: nothing after {RESPONSE_AFTER + GRACE:g} s"
+    return "waiting"
+
+
+def _verdict(arms: list[Arm], ok: bool) -> str:
+    held = [arm for arm in arms if arm.held]
+    plain = [arm for arm in arms if not arm.held]
+    answered = sum(arm.outcome == "answered" for arm in held)
+    lost = sum(arm.outcome == "lost" for arm in plain)
+    counts = (
+        f"{lost} of {len(plain)} plain clients lost the answer, {answered} of {len(held)} held ones got it."
+    )
+    if ok:
+        return (
+            f"{counts}\nWhat made the difference: session = keptalive.hold(requests.Session()), and the like."
+        )
+    return f"{counts}\nThat is not what keepalive promises: with this policy, or on this machine, it failed."
+
+
+@contextmanager
+def _display(*, quiet: bool) -> Iterator[Watch]:
+    """Yield what shows the arms while they run: a live table, a line on stderr, or nothing."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda arms, elapsed: None
+        return
+    if sys.stdout.isatty():
+        try:
+            from rich.live import Live
+            from rich.text import Text
+        except ImportError:
+            pass  # a plain line of progress serves as well
+        else:
+            with Live(transient=True, refresh_per_second=8) as live:
+                yield lambda arms, elapsed: live.update(Text(f"{_as_text(arms)}\n\n{elapsed:4.1f} s"))
+            return
+
+    def line(arms: list[Arm], elapsed: float) -> None:
+        waiting = sum(arm.outcome is None for arm in arms)
+        print(
+            f"\r{elapsed:4.1f} s, {waiting} of {len(arms)} requests waiting ",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    yield line
+    print("\r\x1b[K", end="", file=sys.stderr)
