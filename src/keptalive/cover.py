@@ -7,18 +7,22 @@ and the connection goes on as it was.
 
 from __future__ import annotations
 
+import copyreg
 import sys
 import warnings
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from keptalive import platforms, tcp_info
 from keptalive.environment import default_policy, switched_off
-from keptalive.errors import ConnectionLost, KeptaliveWarning
+from keptalive.errors import ConnectionLost, KeptaliveWarning, Uncovered
 from keptalive.policy import Policy
 from keptalive.sockets import apply, is_tcp, missing_fields, option_values
 
 _ATTRIBUTE = "_keptalive_cover"
+_SEAM = "_keptalive_stands_before"  # on a wrapper: what was in its place
+_OF_CLASS = object()  # nothing but the method of the class
 
 
 class Cover:
@@ -67,6 +71,12 @@ class Cover:
             sock.getsockopt(*options[-1][:2])  # some systems return the option's number for "on"
         )
 
+    def refuse(self, problem: str) -> None:
+        """Raise Uncovered for a part of a target; if not strict note it, so that the rest can be covered."""
+        if self.strict:
+            raise Uncovered(problem)
+        self.uncovered.append(problem)
+
     def complain(self, problem: str) -> None:
         """Say *problem*: always to the log, and once for each cover as a warning."""
         import logging  # 8 ms that only trouble should cost
@@ -96,6 +106,37 @@ def put_cover(held: Any, cover: Cover) -> bool:
     first = cover_of(held) is None
     held.__dict__[_ATTRIBUTE] = cover
     return first
+
+
+def wrap(held: Any, name: str, around: Callable[..., Any]) -> None:
+    """Have `held.name(...)` do `around(held, original, ...)` from now on, on this one object.
+
+    Once is enough: where *around* was put before, nothing is done, and *around* asks
+    `cover_of(held)` when it runs. The object is not kept alive by it, and copies and
+    pickles of the object go without.
+    """
+    own = vars(held).get(name, _OF_CLASS)
+    if hasattr(own, _SEAM):
+        return
+    of_class: Any = getattr(type(held), name, None)
+    reference = weakref.ref(held)
+
+    def seam(*args: Any, **kwargs: Any) -> Any:
+        held = reference()
+        return around(held, of_class.__get__(held) if own is _OF_CLASS else own, *args, **kwargs)
+
+    setattr(seam, _SEAM, own)
+    vars(held)[name] = seam
+    copyreg.dispatch_table.setdefault(type(held), _as_new)  # what copy and pickle ask first
+
+
+def _as_new(held: Any) -> Any:
+    """Reduce a held object, for copy and pickle, to what it was before: a seam is bound to its object."""
+    made = held.__reduce_ex__(4)
+    if not (isinstance(made, tuple) and len(made) > 2 and isinstance(made[2], dict)):
+        return made
+    state = {name: getattr(value, _SEAM, value) for name, value in made[2].items() if name != _ATTRIBUTE}
+    return *made[:2], {name: value for name, value in state.items() if value is not _OF_CLASS}, *made[3:]
 
 
 def watch_end(sock: Any) -> None:
