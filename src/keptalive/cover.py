@@ -30,13 +30,15 @@ class Cover:
 
     *policy* None means the default policy, which leaves sockets alone that are at
     least as well protected already. Raises PolicyError, before anything changed,
-    for a value that this operating system does not take.
+    for a value that this operating system does not take. *strict* is hold()'s.
     """
 
-    __slots__ = ("__weakref__", "_complained", "_lacking", "_options", "exact", "off", "policy")
+    __slots__ = ("__weakref__", "_complained", "_lacking", "_options", "exact", "off", "policy", "strict", "uncovered")
 
-    def __init__(self, policy: Policy | None = None) -> None:
+    def __init__(self, policy: Policy | None = None, *, strict: bool = True) -> None:
         self.exact = policy is not None
+        self.strict = strict
+        self.uncovered: list[str] = []
         self.policy = policy or default_policy()
         self.off = switched_off()
         self._options = tuple(option_values(self.policy).values())

@@ -7,6 +7,9 @@ already then. Each offers three functions:
     serves(target) -> bool              is this one of mine?
     hold(target, cover) -> None         cover what is open, pooled and to come; Uncovered before any change
     sockets(target) -> list of sockets  what is open now
+
+What of a target cannot be covered goes to `cover.refuse()`, which raises or, under
+strict=False, lets the rest be covered.
 """
 
 from __future__ import annotations
@@ -59,14 +62,14 @@ def hold(target: T, policy: Policy | None = None, *, strict: bool = True) -> T:
     policy: set exactly. None is the default policy (45 s idle, 15 s interval, 9 probes,
         or KEPTALIVE_POLICY), which leaves better protected sockets alone.
     strict: raise Uncovered, before anything is changed, if a part of the target cannot
-        be covered; False warns (KeptaliveWarning) instead.
+        be covered; False covers the rest and warns (KeptaliveWarning) instead.
 
     May be called again, with another policy too. Copies and pickles of a held object
     are new ones. Raises UnknownTarget (a TypeError) for what keptalive does not know,
     PolicyError for a value that this OS does not take.
     """
     served_by = _server(target)
-    cover = Cover(policy)
+    cover = Cover(policy, strict=strict)
     if cover.off:
         return target
     try:
@@ -74,7 +77,9 @@ def hold(target: T, policy: Policy | None = None, *, strict: bool = True) -> T:
     except Uncovered as error:
         if strict:
             raise
-        warnings.warn(str(error), KeptaliveWarning, stacklevel=2)
+        cover.uncovered.append(str(error))
+    for problem in cover.uncovered:
+        warnings.warn(problem, KeptaliveWarning, stacklevel=2)
     return target
 
 
