@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policy",
         metavar="POLICY",
-        help=f"hold with IDLE:INTERVAL:COUNT in seconds (default {_fitting_policy()}, which fits this firewall)",
+        help=f"hold with IDLE:INTERVAL:COUNT in seconds (default {_fitting_policy()}, which fits)",
     )
     parser.add_argument(
         "--engine",

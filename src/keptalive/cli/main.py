@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
+from typing import NoReturn
 
 from keptalive._version import __version__
 
@@ -36,9 +37,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 2
 
 
-def verb_parser(verb: str) -> argparse.ArgumentParser:
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are an object for programs that asked for JSON."""
+
+    as_json = False
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line and exit with 2."""
+        if self.as_json:
+            from keptalive.cli.output import print_json
+
+            print_json({"error": message, "hint": f"{self.prog} --help lists the options"})
+            raise SystemExit(2)
+        super().error(message)
+
+
+def verb_parser(verb: str) -> _Parser:
     """Return the parser of one verb; the reference in the docs is written from it too."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"keptalive {verb}", description=_sentence(VERBS[verb]), allow_abbrev=False
     )
     _module(verb).add_arguments(parser)
@@ -50,7 +66,9 @@ def _run_verb(verb: str, arguments: list[str]) -> int:
     from keptalive.cli.output import complain
     from keptalive.errors import KeptaliveError
 
-    args = verb_parser(verb).parse_args(arguments)
+    parser = verb_parser(verb)
+    parser.as_json = "--json" in arguments
+    args = parser.parse_args(arguments)
     try:
         code = int(_module(verb).run(args))
         sys.stdout.flush()

@@ -1,0 +1,149 @@
+"""The command line's frame: help, exit codes, errors for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from keptalive import NotPermitted, PolicyError, __version__
+from keptalive.cli import main as frame
+from keptalive.cli import output
+from keptalive.cli.exits import Exit, exit_for
+from keptalive.errors import KeptaliveError, LabError, NotSupported
+
+
+def keptalive(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as its user would."""
+    return subprocess.run(
+        [sys.executable, "-m", "keptalive", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_version() -> None:
+    """--version prints the version."""
+    done = keptalive("--version")
+
+    assert (done.returncode, done.stdout) == (0, f"keptalive {__version__}\n")
+
+
+def test_without_a_verb() -> None:
+    """The help, and the exit code of a wrong call."""
+    done = keptalive()
+
+    assert done.returncode == Exit.USAGE
+    assert all(verb in done.stdout for verb in frame.VERBS)
+
+
+@pytest.mark.parametrize("verb", frame.VERBS)
+def test_every_verb_has_help(verb: str) -> None:
+    """Each loads, and each option says what it does."""
+    parser = frame.verb_parser(verb)
+
+    assert all(action.help for action in parser._actions)
+    assert keptalive(verb, "--help").returncode == 0
+
+
+def test_an_unknown_verb_and_an_unknown_option() -> None:
+    """Exit code 2, a sentence on stderr."""
+    for arguments in (["prove"], ["ps", "--nonsense"], ["demo", "--polic", "1:1:1"]):
+        done = keptalive(*arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "error:" in done.stderr
+
+
+def test_errors_for_programs() -> None:
+    """With --json every error is an object with `error` and `hint`."""
+    for arguments in (["demo", "--json", "--nonsense"], ["demo", "--json", "--policy", "1:2:3"]):
+        done = keptalive(*arguments)
+        answer = json.loads(done.stdout)
+        assert done.returncode == 2
+        assert answer["schema"] == 1
+        assert {"error", "hint"} <= answer.keys()
+
+
+def test_errors_for_people() -> None:
+    """One sentence, no traceback."""
+    done = keptalive("demo", "--policy", "1:2:3")
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("keptalive: interval 2 s is longer than idle 1 s")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (PolicyError("x"), 2),
+        (NotSupported("x"), 3),
+        (NotPermitted("x"), 4),
+        (LabError("x"), 5),
+        (KeptaliveError("x"), 5),
+    ],
+)
+def test_exit_codes(error: KeptaliveError, code: int) -> None:
+    """Each error has its code."""
+    assert exit_for(error) == code
+
+
+def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C is 130, without a traceback."""
+
+    class Verb:
+        @staticmethod
+        def add_arguments(parser: object) -> None:
+            pass
+
+        @staticmethod
+        def run(args: object) -> int:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(frame, "_module", lambda verb: Verb)
+
+    assert frame.main(["ps"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_a_reader_that_goes_away() -> None:
+    """`keptalive --help | head -0` ends in silence."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "keptalive", "ps", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    with process.stderr:
+        complaint = process.stderr.read()
+    process.wait(60)
+
+    assert complaint == b""
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("plain", "plain"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("a\nb\tc\r", "a\\x0ab\\x09c\\x0d"),
+        ("\x9b2J", "\\x9b2J"),
+        ("\u202eexe.txt", "\\u202eexe.txt"),
+        ("\udcff", "\\udcff"),
+        ("naïve 漢字", "naïve 漢字"),
+    ],
+)
+def test_escape(text: str, escaped: str) -> None:
+    """Nothing that could act on a terminal comes through."""
+    assert output.escape(text) == escaped
+
+
+def test_table() -> None:
+    """Columns line up, None is a dash, cells are escaped."""
+    text = output.table(("name", "n"), [("a\x07", 1), (None, 100)], right=(1,))
+
+    assert text == "name     n\na\\x07    1\n-      100"
