@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -25,30 +26,32 @@ _LARGEST = 128 * 1024  # below net.core.wmem_default, the limit of one packet on
 _MOST_DESCRIPTORS = 16
 _PATIENCE = 20.0  # s a reply may take: a machine under heavy load, not a hung helper
 
-# The child looks for modules where its parent found them, and runs main(channel) of the module named.
+# The child looks for modules where its parent found them, and runs main(owner) of the module named.
 _START = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]);"
     "from importlib import import_module as load;"
     "load('keptalive.lab.control').run(load(sys.argv[2]).main, *map(int, sys.argv[3:]))"
 )
 
-#: What a helper does for one request: takes the arguments and the descriptors, returns the same two.
-Handler = Callable[[dict[str, Any], list[int]], tuple[dict[str, Any], Sequence[int]]]
+#: What a helper does for one kind of request: takes its arguments, returns the reply. Under "descriptors"
+#: both may carry descriptors: the helper owns those it gets, and hands over those it returns.
+Handler = Callable[..., dict[str, Any]]
 
 
 class Channel:
     """One end of a control socket."""
 
-    def __init__(self, sock: socket.socket, owner: int | None = None) -> None:
+    def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
-        self.owner = owner  # in a helper: a pidfd of the process that started it
 
     def send(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
         """Send one message; raises OSError (EPIPE, ECONNRESET) if the other end is gone."""
-        beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+        beside = []
+        if descriptors:
+            beside.append((socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors)))
         self.socket.sendmsg([json.dumps(message).encode()], beside, socket.MSG_NOSIGNAL)
 
-    def receive(self) -> tuple[dict[str, Any], list[int]] | None:
+    def receive(self) -> dict[str, Any] | None:
         """Wait for a message; None when the other end is gone."""
         try:
             data, descriptors, _, _ = socket.recv_fds(self.socket, _LARGEST, _MOST_DESCRIPTORS)
@@ -56,32 +59,69 @@ class Channel:
             return None
         if not data:
             return None
-        for descriptor in descriptors:
-            os.set_inheritable(descriptor, False)
-        return json.loads(data), descriptors
+        message: dict[str, Any] = json.loads(data)
+        if descriptors:
+            for descriptor in descriptors:
+                os.set_inheritable(descriptor, False)
+            message["descriptors"] = descriptors
+        return message
+
+
+class Owner(Channel):
+    """The helper's end: requests come from the process that the helper belongs to."""
+
+    def __init__(self, sock: socket.socket, process: int) -> None:
+        super().__init__(sock)
+        self.death = os.pidfd_open(process)  # readable once it is dead
 
     def answer(self, handlers: Mapping[str, Handler]) -> bool:
-        """Answer one request; False when the other end is gone."""
+        """Answer one request; False when the owner is gone."""
         request = self.receive()
         if request is None:
             return False
-        message, descriptors = request
         try:
-            reply, beside = handlers[message.pop("do")](message, descriptors)
+            reply = handlers[request.pop("do")](**request)
         except (OSError, LabError) as error:
-            reply, beside = {"error": str(error)}, ()
+            reply = {"error": str(error)}
+        descriptors = reply.pop("descriptors", ())
         try:
-            self.send(reply, beside)
+            self.send(reply, descriptors)
         except (BrokenPipeError, ConnectionResetError):
             return False
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
         return True
+
+    def serve(self, handlers: Mapping[str, Handler]) -> None:
+        """Answer requests until the owner closes its end or dies."""
+        while True:
+            ready, _, _ = select.select([self.socket.fileno(), self.death], [], [])
+            if self.death in ready or not self.answer(handlers):
+                return
+
+    async def serve_async(self, handlers: Mapping[str, Handler]) -> None:
+        """Do the same in a helper that runs an asyncio loop."""
+        import asyncio
+
+        gone = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def answer() -> None:
+            if not self.answer(handlers):
+                loop.remove_reader(self.socket)
+                gone.set()
+
+        loop.add_reader(self.socket, answer)
+        loop.add_reader(self.death, gone.set)
+        await gone.wait()
 
 
 class Helper:
     """A process of the lab, seen from the process that started it."""
 
     def __init__(self, module: str) -> None:
-        """Start `main(channel)` of *module* in a process of its own; returns before it is ready."""
+        """Start `main(owner)` of *module* in a process of its own; returns before it is ready."""
         self._what = module.rpartition(".")[2].replace("_", " ")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.settimeout(_PATIENCE)
@@ -105,30 +145,23 @@ class Helper:
         return self._process.pid
 
     def ask(self, do: str, descriptors: Sequence[int] = (), **arguments: Any) -> dict[str, Any]:
-        """Send a request and return the reply; raises LabError with the helper's own sentence."""
-        reply, received = self.ask_for_descriptors(do, descriptors, **arguments)
-        for descriptor in received:
-            os.close(descriptor)
-        return reply
+        """Send a request and return the reply; descriptors that come with it are the caller's to close.
 
-    def ask_for_descriptors(
-        self, do: str, descriptors: Sequence[int] = (), **arguments: Any
-    ) -> tuple[dict[str, Any], list[int]]:
-        """Like `ask`, and return the descriptors that came with the reply: the caller closes them."""
+        Raises LabError: with the helper's own sentence, or because it is gone.
+        """
         try:
             with self._lock:
                 self._channel.send({"do": do, **arguments}, descriptors)
-                answer = self._channel.receive()
+                reply = self._channel.receive()
         except TimeoutError as error:
             raise LabError(f"the lab's {self._what} did not answer within {_PATIENCE:.0f} s") from error
         except OSError as error:
             raise LabError(f"the lab's {self._what} is gone: open a new lab") from error
-        if answer is None:
+        if reply is None:
             raise LabError(f"the lab's {self._what} is gone: open a new lab")
-        reply, received = answer
         if "error" in reply:
             raise LabError(reply["error"])
-        return reply, received
+        return reply
 
     def close(self) -> None:
         """End it and wait until it is gone; does nothing the second time."""
@@ -140,15 +173,17 @@ class Helper:
             self._process.wait()
 
 
-def run(main: Callable[[Channel], Coroutine[Any, Any, None] | None], descriptor: int, owner: int) -> None:
+def run(main: Callable[[Owner], Coroutine[Any, Any, None] | None], descriptor: int, owner: int) -> None:
     """Run *main*, a function or a coroutine function, in the helper process on the inherited control socket.
 
     The owner's death is watched besides the socket: a fork of the owner may hold the other end open.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the usual 1024 are few for a server
     sock = socket.socket(fileno=descriptor)
     sock.set_inheritable(False)
-    channel = Channel(sock, os.pidfd_open(owner))
+    channel = Owner(sock, owner)
     if os.getppid() == owner:  # else it died first, and its number may be another's by now
         work = main(channel)
         if work is not None:
@@ -156,28 +191,3 @@ def run(main: Callable[[Channel], Coroutine[Any, Any, None] | None], descriptor:
 
             asyncio.new_event_loop().run_until_complete(work)
     os._exit(0)  # what is still under way dies with the process, without a word
-
-
-def serve(channel: Channel, handlers: Mapping[str, Handler]) -> None:
-    """Answer requests until the owner closes its end or dies."""
-    while True:
-        ready, _, _ = select.select([channel.socket, channel.owner], [], [])
-        if channel.owner in ready or not channel.answer(handlers):
-            return
-
-
-async def serve_async(channel: Channel, handlers: Mapping[str, Handler]) -> None:
-    """The same for a helper that runs an asyncio loop."""
-    import asyncio
-
-    gone = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def answer() -> None:
-        if not channel.answer(handlers):
-            loop.remove_reader(channel.socket)
-            gone.set()
-
-    loop.add_reader(channel.socket, answer)
-    loop.add_reader(channel.owner, gone.set)
-    await gone.wait()

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from keptalive.errors import LabError
-from keptalive.lab.control import Channel, serve
+from keptalive.lab.control import Owner
 from keptalive.linux import namespaces
 
 CLIENT, SERVER = "10.99.1.2", "10.99.2.2"
@@ -37,11 +37,11 @@ _STATES = ("established", "fin_wait", "close_wait", "last_ack", "time_wait", "ma
 _NO_DUPLICATE_DETECTION = 0x02  # IFA_F_NODAD, linux/if_addr.h: else IPv6 addresses are unusable for a second
 
 
-def main(channel: Channel) -> None:
+def main(owner: Owner) -> None:
     """Serve the kernel engine."""
     holder = Holder()
     try:
-        serve(channel, {"build": holder.build, "socket": holder.socket, "expire": holder.expire})
+        owner.serve({"build": holder.build, "socket": holder.client_socket, "expire": holder.expire})
     finally:
         holder.sweep()
 
@@ -52,11 +52,16 @@ class Holder:
     def __init__(self) -> None:
         self.user: int | None = None  # None: root needs none of its own
         self.networks: dict[str, int] = {}
-        self._handed_out: socket.socket | None = None  # the last socket made, until it has been sent
+        self._spared = 0
         self.ipv6 = Path("/proc/sys/net/ipv6").is_dir()
 
-    def build(self, arguments: dict[str, Any], _: list[int]) -> tuple[dict[str, Any], Sequence[int]]:
-        """Make the namespaces, the links and the firewall; hand out the descriptors."""
+    def build(self, idle_drop: float, spare: int) -> dict[str, Any]:
+        """Make the namespaces, the links and the firewall.
+
+        Hands over the client's and the server's namespace, and the user namespace if one was needed.
+        *spare* is the slow server's process id: that one knows by itself when to end.
+        """
+        self._spared = spare
         self._leave()
         try:
             import pyroute2  # after the user namespace, which takes no process with threads
@@ -70,33 +75,34 @@ class Holder:
         try:
             self._link_all()
             _write_rules()
-            self._forget_after(int(arguments["idle_drop"]))
+            self._forget_after(int(idle_drop))
         except (OSError, pyroute2.NetlinkError) as error:
             raise LabError(f"the firewall's namespace cannot be set up here ({error})") from error
         reason = "network namespaces with the kernel's connection tracking"
         if self.user is not None:
             reason += ", inside a user namespace"
-        user = [] if self.user is None else [self.user]
-        return {"reason": reason, "ipv6": self.ipv6}, [self.networks["client"], self.networks["server"], *user]
+        held = [self.networks["client"], self.networks["server"], *([] if self.user is None else [self.user])]
+        return {"reason": reason, "ipv6": self.ipv6, "descriptors": [os.dup(one) for one in held]}
 
-    def socket(self, arguments: dict[str, Any], _: list[int]) -> tuple[dict[str, Any], Sequence[int]]:
-        """Make a TCP socket in the client's namespace; its descriptor goes to the owner."""
+    def client_socket(self, family: int) -> dict[str, Any]:
+        """Make a TCP socket in the client's namespace and hand it over."""
         with self._inside("client"):
-            self._handed_out = socket.socket(arguments["family"], socket.SOCK_STREAM)
-        return {}, [self._handed_out.fileno()]
+            return {"descriptors": [socket.socket(family, socket.SOCK_STREAM).detach()]}
 
-    def expire(self, _: dict[str, Any], __: list[int]) -> tuple[dict[str, Any], Sequence[int]]:
+    def expire(self) -> dict[str, Any]:
         """Forget every flow, now."""
         from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
 
         with NFCTSocket() as tracking:
             tracking.flush()
-        return {}, ()
+        return {}
 
     def sweep(self) -> None:
         """End every process that still lives in one of the namespaces, so that these can go."""
         networks = {namespaces.inode(descriptor) for descriptor in self.networks.values()}
         for process in namespaces.processes_in(networks) if networks else ():
+            if process == self._spared:
+                continue
             try:
                 os.kill(process, signal.SIGKILL)
             except ProcessLookupError:

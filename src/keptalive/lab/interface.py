@@ -84,7 +84,10 @@ class Lab(ABC):
 
     @abstractmethod
     def reach(self, port: int) -> tuple[str, int]:
-        """Return where the client's side reaches, through the firewall, TCP port *port* of the server's side."""
+        """Return the address by which the client's side reaches *port* of the server's side.
+
+        The way there leads through the firewall. Raises LabError if the lab is broken.
+        """
 
     @abstractmethod
     def client_socket(self, family: int = socket.AF_INET) -> socket.socket:

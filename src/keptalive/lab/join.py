@@ -12,11 +12,18 @@ import sys
 from keptalive.linux import namespaces
 
 
-def main(network: int, user: int | None, argv: list[str]) -> None:
-    """Join the namespaces held open by the descriptors; become *argv*. Exit 127 if there is no such command."""
+def main(owner: int, network: int, user: int | None, argv: list[str]) -> None:
+    """Join the namespaces that the descriptors hold open; become *argv*.
+
+    Exits with 127, like a shell, if there is no such command.
+    """
     if user is not None:
         namespaces.enter(user, namespaces.CLONE_NEWUSER)
     namespaces.enter(network, namespaces.CLONE_NEWNET)
+    if os.getppid() != owner:
+        # The lab's owner died meanwhile, and the holder may have swept already. Had it died later than
+        # this check, the sweep would find this process inside.
+        sys.exit(0)
     try:
         os.execvp(argv[0], argv)
     except OSError as error:

@@ -3,10 +3,11 @@
 Rule: it counts segments, not bytes, so a keepalive probe keeps a flow alive here as it does in a real
 firewall; and what it forgets it leaves open and deaf, since closing would tell the ends.
 
-TCP_INFO says how many segments a socket received (tcpi_segs_in, since Linux 4.2): if neither leg's count moved
-for the idle timeout, the flow is forgotten. A forgotten socket is made deaf by IP_MINTTL (ip(7)): the
-kernel discards, before TCP sees them, packets with a lower TTL than 255, and loopback's is 64. That needs
-no right at all. What it can't do: TCP ends at the relay, so the server never sees a client's probe.
+TCP_INFO says how many segments a socket received (tcpi_segs_in, since Linux 4.2): if neither leg's
+count moved for the idle timeout, the flow is forgotten. A forgotten socket is made deaf by IP_MINTTL
+(ip(7)): the kernel discards, before TCP sees them, packets with a lower TTL than 255, and loopback's is
+64. That needs no right at all. What it can't do: TCP ends at the relay, so the server never sees a
+client's probe.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ import signal
 import socket
 import struct
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from keptalive.errors import LabError
-from keptalive.lab.control import Channel, serve_async
+from keptalive.lab.control import Handler, Owner
 from keptalive.lab.listeners import listen
 
 _IP_MINTTL = 21  # linux/in.h; the socket module has no name for it
@@ -33,10 +35,10 @@ _SHORTEST_TICK, _LONGEST_TICK = 0.02, 0.25  # s: what an idle CPU does not notic
 _MOST_EVENTS = 500  # in one reply: each is some 100 bytes, one packet takes 128 KiB
 
 
-async def main(channel: Channel) -> None:
+async def main(owner: Owner) -> None:
     """Serve the relay engine."""
     relay = Relay()
-    handlers = {
+    handlers: dict[str, Handler] = {
         "start": relay.start,
         "open": relay.open,
         "expire": relay.expire,
@@ -44,18 +46,18 @@ async def main(channel: Channel) -> None:
         "adopt": relay.adopt,
     }
     try:
-        await serve_async(channel, handlers)
+        await owner.serve_async(handlers)
     finally:
         relay.close()
 
 
-class Leg(asyncio.Protocol):
+class _Leg(asyncio.Protocol):
     """One of the two sockets of a flow."""
 
     transport: asyncio.Transport
-    other: Leg
+    other: _Leg
 
-    def __init__(self, flow: Flow) -> None:
+    def __init__(self, flow: _Flow) -> None:
         self.flow = flow
         self.ended = False  # the peer sent its FIN
 
@@ -82,38 +84,38 @@ class Leg(asyncio.Protocol):
         self.flow.leg_lost(self, error)
 
     @property
-    def socket(self) -> Any:
+    def sock(self) -> Any:
         return self.transport.get_extra_info("socket")
 
     @property
     def segments(self) -> int:
         """How many segments the kernel received on it."""
-        (count,) = _SEGS_IN.unpack(self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SEGS_IN.size))
+        (count,) = _SEGS_IN.unpack(self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SEGS_IN.size))
         return int(count)
 
     def reset(self) -> None:
         """Close with an RST instead of a FIN."""
-        _linger_not(self.socket)
+        _linger_not(self.sock)
         self.transport.abort()
 
     def deafen(self) -> None:
         """Neither hear nor speak from now on, and stay open."""
         self.transport.pause_reading()
-        deafen(self.socket)
-        _linger_not(self.socket)  # should this process be killed, the ends get RSTs and not a FIN
+        deafen(self.sock)
+        _linger_not(self.sock)  # should this process be killed, the ends get RSTs and not a FIN
 
 
-class Flow:
+class _Flow:
     """A client's connection, and the one to the server that was opened for it."""
 
     def __init__(self, relay: Relay, upstream: tuple[str, int]) -> None:
-        self.client, self.server = Leg(self), Leg(self)
+        self.client, self.server = _Leg(self), _Leg(self)
         self.client.other, self.server.other = self.server, self.client
         self._relay, self._upstream = relay, upstream
         self._segments = (0, 0)
         self._moved = time.monotonic()
 
-    def leg_made(self, leg: Leg) -> None:
+    def leg_made(self, leg: _Leg) -> None:
         """Once the client is there, connect to the server; once both are, forward and watch."""
         if leg is self.client:
             leg.transport.pause_reading()
@@ -128,7 +130,7 @@ class Flow:
         except OSError:
             self.client.reset()  # as a firewall lets a closed port's RST pass
 
-    def leg_lost(self, leg: Leg, error: Exception | None) -> None:
+    def leg_lost(self, leg: _Leg, error: Exception | None) -> None:
         """What one end did to its connection, do to the other's."""
         if self not in self._relay.flows:
             return
@@ -166,55 +168,54 @@ class Relay:
     """All flows of one lab."""
 
     def __init__(self) -> None:
-        self.flows: set[Flow] = set()
-        self.forgotten: list[Flow] = []
+        self.flows: set[_Flow] = set()
+        self.forgotten: list[_Flow] = []
         self._idle_timeout = 0.0
         self._events: list[tuple[float, str, str]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._commands: list[int] = []  # pidfds
 
-    def start(self, arguments: dict[str, Any], _: list[int]) -> tuple[dict[str, Any], tuple[()]]:
+    def start(self, idle_drop: float) -> dict[str, Any]:
         """Forget flows after *idle_drop* seconds; refuse where this system cannot do it."""
-        self._idle_timeout = arguments["idle_drop"]
+        self._idle_timeout = idle_drop
         with socket.socket() as trial:
             try:
                 deafen(trial)
                 _SEGS_IN.unpack(trial.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SEGS_IN.size))
             except (OSError, struct.error) as error:
-                raise LabError(f"this system cannot make a socket deaf or count its segments ({error})") from error
+                raise LabError(f"sockets cannot be made deaf, or not watched, here ({error})") from error
         self._watch()
-        return {}, ()
+        return {}
 
-    def open(self, arguments: dict[str, Any], _: list[int]) -> tuple[dict[str, Any], tuple[()]]:
+    def open(self, hosts: Sequence[str], to: tuple[str, int]) -> dict[str, Any]:
         """Listen at each of *hosts*, on a port of ours, and relay to the host and port *to*."""
-        host, port = arguments["to"]
-        listeners = listen(arguments["hosts"])
+        host, port = to
+        listeners = listen(hosts)
         loop = asyncio.get_running_loop()
         for listener in listeners:
-            self.run(loop.create_server(lambda: Flow(self, (host, port)).client, sock=listener))
-        return {"port": listeners[0].getsockname()[1]}, ()
+            self.run(loop.create_server(lambda: _Flow(self, (host, port)).client, sock=listener))
+        return {"port": listeners[0].getsockname()[1]}
 
-    def expire(self, _: dict[str, Any], __: list[int]) -> tuple[dict[str, Any], tuple[()]]:
+    def expire(self) -> dict[str, Any]:
         """Forget every flow, now."""
         for flow in list(self.flows):
             self._forget(flow, "told to")
-        return {}, ()
+        return {}
 
-    def tell_events(self, arguments: dict[str, Any], _: list[int]) -> tuple[dict[str, Any], tuple[()]]:
+    def tell_events(self, after: int) -> dict[str, Any]:
         """Return events from number *after* on, as many as a reply takes."""
-        after = arguments["after"]
-        return {"events": self._events[after : after + _MOST_EVENTS]}, ()
+        return {"events": self._events[after : after + _MOST_EVENTS]}
 
-    def adopt(self, _: dict[str, Any], descriptors: list[int]) -> tuple[dict[str, Any], tuple[()]]:
+    def adopt(self, descriptors: Sequence[int]) -> dict[str, Any]:
         """Take a command, by its pidfd, that is to be killed when the lab's owner goes."""
         running = select.poll()
         for command in self._commands:
             running.register(command, select.POLLIN)
-        for ended, _ in running.poll(0):
+        for ended, _event in running.poll(0):
             self._commands.remove(ended)
             os.close(ended)
         self._commands += descriptors
-        return {}, ()
+        return {}
 
     def close(self) -> None:
         """Kill the commands and reset every connection, so that neither end goes on alone."""
@@ -241,7 +242,7 @@ class Relay:
         tick = min(max(self._idle_timeout / _SLICES, _SHORTEST_TICK), _LONGEST_TICK)
         asyncio.get_running_loop().call_later(tick, self._watch)
 
-    def _forget(self, flow: Flow, reason: str) -> None:
+    def _forget(self, flow: _Flow, reason: str) -> None:
         flow.forget()
         self._events.append((time.monotonic(), "expired", f"{flow}: {reason}"))
 

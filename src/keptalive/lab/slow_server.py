@@ -21,24 +21,25 @@ import socket
 import ssl
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from keptalive.errors import LabError
-from keptalive.lab.control import Channel, serve_async
+from keptalive.lab.control import Owner
 from keptalive.lab.listeners import listen
 
 _LONGEST_SLEEP = 24 * 3600.0
 _LARGEST_HEAD = 64 * 1024
 
 
-async def main(channel: Channel) -> None:
+async def main(owner: Owner) -> None:
     """Serve until the owner goes."""
     server = SlowServer()
     try:
-        await serve_async(channel, {"listen": server.listen, "tls": server.listen_tls, "count": server.count})
+        await owner.serve_async({"listen": server.listen, "tls": server.listen_tls, "count": server.count})
     finally:
         server.close()
 
@@ -65,8 +66,8 @@ class SlowServer:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._certificates: tempfile.TemporaryDirectory[str] | None = None
 
-    def listen(self, arguments: dict[str, Any], descriptors: list[int]) -> tuple[dict[str, Any], tuple[()]]:
-        """Listen on *port* of each of *hosts*, in the namespaces given, if any; port 0 is any free one."""
+    def listen(self, hosts: Sequence[str], port: int, descriptors: Sequence[int] = ()) -> dict[str, Any]:
+        """Listen on *port* (0: any free one) of each of *hosts*, inside the namespaces given, if any."""
         if descriptors:
             from keptalive.linux import namespaces
 
@@ -74,9 +75,9 @@ class SlowServer:
             for descriptor in user:
                 namespaces.enter(descriptor, namespaces.CLONE_NEWUSER)
             namespaces.enter(network, namespaces.CLONE_NEWNET)
-        return {"port": self._listen(arguments["hosts"], arguments["port"], None)}, ()
+        return {"port": self._listen(hosts, port, None)}
 
-    def listen_tls(self, arguments: dict[str, Any], _: list[int]) -> tuple[dict[str, Any], tuple[()]]:
+    def listen_tls(self, hosts: Sequence[str], port: int, names: Sequence[str]) -> dict[str, Any]:
         """Listen with TLS as well, with a certificate for *names* from a CA made for this lab."""
         try:
             import trustme
@@ -85,21 +86,21 @@ class SlowServer:
         self._certificates = tempfile.TemporaryDirectory(prefix="keptalive-lab-")
         authority = trustme.CA(organization_name="keptalive lab")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert(*arguments["names"]).configure_cert(context)
+        authority.issue_cert(*names).configure_cert(context)
         ca_file = Path(self._certificates.name, "ca.pem")
         authority.cert_pem.write_to_path(str(ca_file))
-        return {"port": self._listen(arguments["hosts"], arguments["port"], context), "ca_file": str(ca_file)}, ()
+        return {"port": self._listen(hosts, port, context), "ca_file": str(ca_file)}
 
-    def count(self, arguments: dict[str, Any], _: list[int]) -> tuple[dict[str, Any], tuple[()]]:
-        """Tell how many requests came with ?key=KEY."""
-        return {"count": self.seen[arguments["key"]]}, ()
+    def count(self, key: str) -> dict[str, Any]:
+        """Tell how many requests came with ?key=KEY, by method."""
+        return {"count": self.seen[key]}
 
     def close(self) -> None:
         """Remove what was written to disk."""
         if self._certificates is not None:
             self._certificates.cleanup()
 
-    def _listen(self, hosts: list[str], port: int, context: ssl.SSLContext | None) -> int:
+    def _listen(self, hosts: Sequence[str], port: int, context: ssl.SSLContext | None) -> int:
         listeners = listen(hosts, port)
         for listener in listeners:
             self._run(asyncio.start_server(self._converse, sock=listener, ssl=context, limit=_LARGEST_HEAD))
@@ -143,14 +144,13 @@ class SlowServer:
                 return await self._sleep(request, seconds, writer)
             case ["stream", seconds]:
                 return await _stream(request, _seconds(seconds), writer)
-            case ["redirect", code] if code.isdigit() and "to" in request.query:
-                more = {"Location": request.query["to"]}
-                await _respond(writer, int(code), "", keep_alive=request.keep_alive, head=head, more=more)
-                return request.keep_alive
+            case ["redirect", "301" | "302" | "303" | "307" | "308" as code] if "to" in request.query:
+                status, body, more = int(code), "", {"Location": request.query["to"]}
             case ["count", key]:
-                await _respond(writer, 200, json.dumps(self.seen[key]) + "\n", keep_alive=request.keep_alive, head=head)
-                return request.keep_alive
-        await _respond(writer, 404, "no such thing\n", keep_alive=request.keep_alive, head=head)
+                status, body, more = 200, json.dumps(self.seen[key]) + "\n", {}
+            case _:
+                status, body, more = 404, "no such thing\n", {}
+        await _respond(writer, status, body, keep_alive=request.keep_alive, head=head, more=more)
         return request.keep_alive
 
     async def _sleep(
@@ -158,7 +158,8 @@ class SlowServer:
     ) -> bool:
         keep_alive = keep_alive and request.keep_alive
         await asyncio.sleep(_seconds(seconds))
-        await _respond(writer, 200, f"slept {seconds}\n", keep_alive=keep_alive, head=request.method == "HEAD")
+        body, head = f"slept {seconds}\n", request.method == "HEAD"
+        await _respond(writer, 200, body, keep_alive=keep_alive, head=head)
         return keep_alive
 
     def _first_time(self, what: str, key: str) -> bool:
@@ -189,14 +190,15 @@ async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     try:
         method, target, version = first.split(" ")
         url = urlsplit(target)
-        headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        rows = (line.partition(":") for line in lines)
+        headers = {name.strip().lower(): value.strip() for name, _, value in rows}
         if headers.get("expect", "").lower() == "100-continue":
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         await _skip_body(reader, headers)
     except ValueError as error:
         raise BadRequest(f"this is no request: {first[:80]!r}") from error
-    connection = headers.get("connection", "").lower()
-    keep_alive = connection != "close" and (version == "HTTP/1.1" or connection == "keep-alive")
+    connection = {token.strip().lower() for token in headers.get("connection", "").split(",")}
+    keep_alive = "close" not in connection and (version == "HTTP/1.1" or "keep-alive" in connection)
     steps = [unquote(step) for step in url.path.strip("/").split("/")]
     return Request(method, steps, dict(parse_qsl(url.query)), keep_alive)
 
@@ -220,10 +222,10 @@ async def _skip(reader: asyncio.StreamReader, size: int) -> None:
 
 
 def _head(status: int, keep_alive: bool, headers: Mapping[str, object]) -> bytes:
-    reason = {200: "OK", 400: "Bad Request", 404: "Not Found", 503: "Service Unavailable"}.get(status, "Found")
     rows = {"Server": "keptalive-lab", "Connection": "keep-alive" if keep_alive else "close", **headers}
-    text = f"HTTP/1.1 {status} {reason}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in rows.items())
-    return text.encode("latin-1") + b"\r\n"
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in rows.items()]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
 async def _respond(
@@ -249,7 +251,8 @@ async def _stream(request: Request, seconds: float, writer: asyncio.StreamWriter
         headers["Content-Length"] = sum(map(len, halves))
     elif style == "chunked":
         headers["Transfer-Encoding"] = "chunked"
-        halves = (b"%x\r\n%s\r\n" % (len(halves[0]), halves[0]), b"%x\r\n%s\r\n0\r\n\r\n" % (len(halves[1]), halves[1]))
+        first, second = (b"%x\r\n%s\r\n" % (len(half), half) for half in halves)
+        halves = first, second + b"0\r\n\r\n"
     elif style != "close":
         raise BadRequest("style is close, length or chunked")
     keep_alive = style != "close" and request.keep_alive

@@ -23,6 +23,7 @@ __all__ = [
     "fresh_network",
     "inode",
     "processes_in",
+    "unshare",
 ]
 
 CLONE_NEWUSER = 0x10000000  # include/uapi/linux/sched.h
@@ -83,7 +84,7 @@ def inode(descriptor: int) -> int:
 
 
 def processes_in(networks: set[int]) -> Iterator[int]:
-    """Yield the id of each process, except the calling one, whose network namespace is in *networks* (inodes)."""
+    """Yield the id of each other process whose network namespace is in *networks* (inodes)."""
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue

@@ -24,7 +24,7 @@ _PORT, _TLS_PORT = 8080, 8443
 _JOIN = (
     "import sys; sys.path.insert(0, sys.argv[1]);"
     "from keptalive.lab.join import main;"
-    "main(int(sys.argv[2]), int(sys.argv[3]) if sys.argv[3] else None, sys.argv[4:])"
+    "main(int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]) if sys.argv[4] else None, sys.argv[5:])"
 )
 
 
@@ -38,9 +38,10 @@ class KernelLab(Lab):
         refusal = fault.refusal(self.engine)
         if refusal:
             raise LabError(refusal)
-        super().__init__()
         self._holder = Helper("keptalive.lab.holder")
-        self._client, self._server_side, self._user = -1, -1, -1
+        self._networks: dict[str, int] = {}
+        self._user: int | None = None
+        super().__init__()
         try:
             self._build(fault)
         except BaseException:
@@ -48,12 +49,12 @@ class KernelLab(Lab):
             raise
 
     def _build(self, fault: Fault) -> None:
-        reply, descriptors = self._holder.ask_for_descriptors("build", idle_drop=fault.seconds)
-        self._client, self._server_side, *user = descriptors
-        self._user = user[0] if user else -1
+        reply = self._holder.ask("build", idle_drop=fault.seconds, spare=self._server.pid)
+        self._networks["client"], self._networks["server"], *user = reply["descriptors"]
+        self._user = user[0] if user else None
         self.engine_reason = reply["reason"]
         self.host6 = holder.SERVER6 if reply["ipv6"] else None
-        self._server.ask("listen", [self._server_side, *user], hosts=self._hosts, port=_PORT)
+        self._server.ask("listen", [self._networks["server"], *user], hosts=self._hosts, port=_PORT)
         for family, host in zip((socket.AF_INET, socket.AF_INET6), self._hosts, strict=False):
             with self.client_socket(family) as trial:
                 trial.settimeout(5)
@@ -72,35 +73,37 @@ class KernelLab(Lab):
         return reply["port"], reply["ca_file"]
 
     def reach(self, port: int) -> tuple[str, int]:
+        """Return the server's address and *port* itself."""
         return self.host, port
 
     def client_socket(self, family: int = socket.AF_INET) -> socket.socket:
-        _, (descriptor,) = self._holder.ask_for_descriptors("socket", family=family)
+        """Return an unconnected TCP socket that lives in the client's namespace."""
+        (descriptor,) = self._holder.ask("socket", family=family)["descriptors"]
         return socket.socket(fileno=descriptor)
 
     def expire_now(self) -> None:
+        """Empty the table of tracked connections."""
         self._holder.ask("expire")
 
     @property
     def events(self) -> list[LabEvent]:
+        """Nothing: connection tracking forgets without a word."""
         return []
 
     def _popen_in(self, side: str, argv: Sequence[str], options: dict[str, Any]) -> subprocess.Popen[Any]:
-        network = self._client if side == "client" else self._server_side
         if options.pop("shell", False):
             argv = ["/bin/sh", "-c", *([argv] if isinstance(argv, str) else argv)]
-        joined = [network] if self._user < 0 else [network, self._user]
-        options["pass_fds"] = [*options.get("pass_fds", ()), *joined]
+        network, user = self._networks[side], self._user
+        options["pass_fds"] = [*options.get("pass_fds", ()), network, *([] if user is None else [user])]
         source = str(Path(__file__).parents[3])
-        user = "" if self._user < 0 else str(self._user)
+        where = [str(os.getpid()), str(network), "" if user is None else str(user)]
         # -I and -S: the start needs nothing of the caller's Python set-up, and is twice as fast without.
-        launcher = [sys.executable, "-I", "-S", "-c", _JOIN, source, str(network), user]
-        return subprocess.Popen([*launcher, *argv], **options)
+        return subprocess.Popen([sys.executable, "-I", "-S", "-c", _JOIN, source, *where, *argv], **options)
 
     def close(self) -> None:
+        """End everything: commands, slow server, namespaces. Does nothing the second time."""
         super().close()
         self._holder.close()
-        for descriptor in (self._client, self._server_side, self._user):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._client = self._server_side = self._user = -1
+        for descriptor in (*self._networks.values(), *([] if self._user is None else [self._user])):
+            os.close(descriptor)
+        self._networks, self._user = {}, None

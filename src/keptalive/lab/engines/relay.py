@@ -30,9 +30,9 @@ class RelayLab(Lab):
         refusal = fault.refusal(self.engine)
         if refusal:
             raise LabError(refusal)
+        self._relay = Helper("keptalive.lab.relay")
         super().__init__()
         self.host6 = _LOOPBACK6 if _has_ipv6() else None
-        self._relay = Helper("keptalive.lab.relay")
         self._reached: dict[int, int] = {}  # a port of the server's side -> the relay's port for it
         self._events: list[LabEvent] = []
         try:
@@ -53,19 +53,23 @@ class RelayLab(Lab):
         return self._open(reply["port"]), reply["ca_file"]
 
     def reach(self, port: int) -> tuple[str, int]:
+        """Open a relayed port for TCP port *port* of 127.0.0.1, once, and return its address."""
         with self._lock:
             if port not in self._reached:
                 self._reached[port] = self._open(port)
             return self.host, self._reached[port]
 
     def client_socket(self, family: int = socket.AF_INET) -> socket.socket:
+        """Return an unconnected TCP socket: here every one is on the client's side."""
         return socket.socket(family, socket.SOCK_STREAM)
 
     def expire_now(self) -> None:
+        """Make every relayed connection deaf."""
         self._relay.ask("expire")
 
     @property
     def events(self) -> list[LabEvent]:
+        """Which connections were forgotten so far, when and why."""
         with self._lock:
             while more := self._relay.ask("events", after=len(self._events))["events"]:
                 self._events += [LabEvent(*event) for event in more]
@@ -85,6 +89,7 @@ class RelayLab(Lab):
         return command
 
     def close(self) -> None:
+        """End everything: relay, commands, slow server. Does nothing the second time."""
         # The relay first: its RSTs end what the slow server would otherwise go on sending.
         self._relay.close()
         super().close()
