@@ -101,11 +101,11 @@ MACOS = Platform(
     options=MappingProxyType(
         {
             "enabled": Option("SO_KEEPALIVE", 0xFFFF, 0x0008, "flag"),
-            "idle": Option("TCP_KEEPALIVE", _TCP, 0x10, "seconds", 1, _INT_MAX // 1000, "10.0"),
-            "interval": Option("TCP_KEEPINTVL", _TCP, 0x101, "seconds", 1, _INT_MAX // 1000, "10.7"),
-            "count": Option("TCP_KEEPCNT", _TCP, 0x102, "count", 1, _INT_MAX // 1000, "10.7"),
+            "idle": Option("TCP_KEEPALIVE", _TCP, 0x10, "seconds", 1, _INT_MAX // 1000),
+            "interval": Option("TCP_KEEPINTVL", _TCP, 0x101, "seconds", 1, _INT_MAX // 1000, "10.8"),
+            "count": Option("TCP_KEEPCNT", _TCP, 0x102, "count", 1, _INT_MAX // 1000, "10.8"),
             "user_timeout": Option(
-                "TCP_RXT_CONNDROPTIME", _TCP, 0x80, "seconds", 0, _INT_MAX // 1000, "10.7"
+                "TCP_RXT_CONNDROPTIME", _TCP, 0x80, "seconds", 0, _INT_MAX // 1000, "not documented"
             ),
         }
     ),
@@ -135,9 +135,9 @@ FREEBSD = Platform(
     options=MappingProxyType(
         {
             "enabled": Option("SO_KEEPALIVE", 0xFFFF, 0x0008, "flag"),
-            "idle": Option("TCP_KEEPIDLE", _TCP, 256, "seconds", 1, _INT_MAX // 1000, "9.0"),
-            "interval": Option("TCP_KEEPINTVL", _TCP, 512, "seconds", 1, _INT_MAX // 1000, "9.0"),
-            "count": Option("TCP_KEEPCNT", _TCP, 1024, "count", 1, _INT_MAX // 1000, "9.0"),
+            "idle": Option("TCP_KEEPIDLE", _TCP, 256, "seconds", 1, _INT_MAX // 1000, "9.1"),
+            "interval": Option("TCP_KEEPINTVL", _TCP, 512, "seconds", 1, _INT_MAX // 1000, "9.1"),
+            "count": Option("TCP_KEEPCNT", _TCP, 1024, "count", 1, _INT_MAX // 1000, "9.1"),
         }
     ),
     missing=MappingProxyType({"user_timeout": "FreeBSD has no option like TCP_USER_TIMEOUT"}),

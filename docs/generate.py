@@ -1,0 +1,67 @@
+"""Write the parts of the reference that come from the code; `--check` tells whether they are up to date.
+
+python docs/generate.py [--check]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from keptalive.platforms import FIELDS, PLATFORMS, Option, Platform
+
+REFERENCE = Path(__file__).parent / "reference"
+
+
+def platforms() -> str:
+    """Return the page of platforms."""
+    lines = [
+        "# Platforms",
+        "",
+        "Which socket option stands for which field of a policy. Written from `keptalive/platforms.py`.",
+        "",
+        "keptalive is tested on Linux. For macOS, Windows and FreeBSD it is **written for, not yet tested on**.",
+        "The inspector (`ps`), the runner (`run`, `attach`) and the lab's kernel engine need Linux.",
+    ]
+    for platform in PLATFORMS:
+        lines += ["", f"## {platform.name}", "", "| field | option | level | number | unit | takes | since |"]
+        lines += ["|---|---|---|---|---|---|---|"]
+        lines += [_row(platform, field) for field in FIELDS]
+        if platform.ioctl_keepalive is not None:
+            lines += [
+                "",
+                f"Older releases: `SIO_KEEPALIVE_VALS` ({platform.ioctl_keepalive:#x}) sets idle and interval in "
+                f"milliseconds; the count is fixed at {platform.ioctl_count}.",
+            ]
+        lines += ["", f"Source: {platform.source}."]
+    return "\n".join(lines) + "\n"
+
+
+def _row(platform: Platform, field: str) -> str:
+    option: Option | None = platform.options.get(field)  # type: ignore[call-overload]
+    if option is None:
+        return f"| {field} | none: {platform.missing[field]} | | | | | |"  # type: ignore[index]
+    takes = "0 or 1" if option.unit == "flag" else f"{option.minimum} to {option.maximum}"
+    unit = "" if option.unit in ("flag", "count") else option.unit
+    return f"| {field} | `{option.name}` | {option.level:#x} | {option.number:#x} | {unit} | {takes} | {option.since} |"
+
+
+PAGES = {"platforms.md": platforms}
+
+
+def main() -> int:
+    """Write, or check, every page; 1 if one was out of date."""
+    stale = []
+    for name, page in PAGES.items():
+        path, text = REFERENCE / name, page()
+        if not path.exists() or path.read_text() != text:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                path.write_text(text)
+    for name in stale:
+        print(f"{name} was out of date")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
