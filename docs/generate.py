@@ -20,7 +20,7 @@ def platforms() -> str:
         "",
         "Which socket option stands for which field of a policy. Written from `keptalive/platforms.py`.",
         "",
-        "keptalive is tested on Linux. For macOS, Windows and FreeBSD it is **written for, not yet tested on**.",
+        "keptalive is tested on Linux. macOS, Windows and FreeBSD it is **written for, not yet tested on**.",
         "The inspector (`ps`), the runner (`run`, `attach`) and the lab's kernel engine need Linux.",
     ]
     for platform in PLATFORMS:
@@ -30,8 +30,8 @@ def platforms() -> str:
         if platform.ioctl_keepalive is not None:
             lines += [
                 "",
-                f"Older releases: `SIO_KEEPALIVE_VALS` ({platform.ioctl_keepalive:#x}) sets idle and interval in "
-                f"milliseconds; the count is fixed at {platform.ioctl_count}.",
+                f"Older releases: `SIO_KEEPALIVE_VALS` ({platform.ioctl_keepalive:#x}) sets idle and interval "
+                f"in milliseconds; the count is fixed at {platform.ioctl_count}.",
             ]
         lines += ["", f"Source: {platform.source}."]
     return "\n".join(lines) + "\n"
@@ -43,7 +43,8 @@ def _row(platform: Platform, field: str) -> str:
         return f"| {field} | none: {platform.missing[field]} | | | | | |"  # type: ignore[index]
     takes = "0 or 1" if option.unit == "flag" else f"{option.minimum} to {option.maximum}"
     unit = "" if option.unit in ("flag", "count") else option.unit
-    return f"| {field} | `{option.name}` | {option.level:#x} | {option.number:#x} | {unit} | {takes} | {option.since} |"
+    where = f"`{option.name}` | {option.level:#x} | {option.number:#x}"
+    return f"| {field} | {where} | {unit} | {takes} | {option.since} |"
 
 
 PAGES = {"platforms.md": platforms}
