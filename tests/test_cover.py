@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 
 from keptalive import KeptaliveWarning, Policy
-from keptalive.cover import Cover, connection_was_killed, cover_of, put_cover, wrap
+from keptalive.cover import Cover, connection_was_killed, cover_of, follow, put_cover, wrap
 from support import tcp_pair
 from test_sockets import Stubborn, kernel_holds
 
@@ -133,6 +133,27 @@ def test_copies_and_pickles_go_without() -> None:
     for other in (copy.copy(speaker), copy.deepcopy(speaker), pickle.loads(pickle.dumps(speaker))):
         assert vars(other) == {"name": "x"}
         assert other.say("a") == f"a {id(other)}"
+
+
+def test_what_follows_a_method_never_raises() -> None:
+    """The method's own result and its own errors come through; ours become a warning."""
+    seen = []
+
+    def after(held: Speaker, cover: Cover, result: str, word: str) -> None:
+        seen.append((held, cover, result, word))
+        raise OSError("broken")
+
+    speaker, cover = Speaker(), Cover()
+    put_cover(speaker, cover)
+    follow(speaker, "say", after)
+    with pytest.warns(KeptaliveWarning, match="not protected: OSError"):
+        result = speaker.say("a")
+
+    assert result == f"a {id(speaker)}"
+    assert seen == [(speaker, cover, result, "a")]
+    with pytest.raises(TypeError):
+        speaker.say()
+    assert len(seen) == 1
 
 
 def test_a_wrapped_object_is_not_kept_alive() -> None:

@@ -12,17 +12,22 @@ import sys
 import warnings
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from keptalive import platforms, tcp_info
 from keptalive.environment import default_policy, switched_off
 from keptalive.errors import ConnectionLost, KeptaliveWarning, Uncovered
 from keptalive.policy import Policy
-from keptalive.sockets import apply, is_tcp, missing_fields, option_values
+from keptalive.sockets import SocketType, apply, is_tcp, missing_fields, option_values
 
 _ATTRIBUTE = "_keptalive_cover"
 _SEAM = "_keptalive_stands_before"  # on a wrapper: what was in its place
 _OF_CLASS = object()  # nothing but the method of the class
+_get, _put = (
+    SocketType.getsockopt.__get__,
+    SocketType.setsockopt.__get__,
+)  # past what install() puts before them
 
 
 class Cover:
@@ -33,7 +38,17 @@ class Cover:
     for a value that this operating system does not take. *strict* is hold()'s.
     """
 
-    __slots__ = ("__weakref__", "_complained", "_lacking", "_options", "exact", "off", "policy", "strict", "uncovered")
+    __slots__ = (
+        "__weakref__",
+        "_complained",
+        "_lacking",
+        "_options",
+        "exact",
+        "off",
+        "policy",
+        "strict",
+        "uncovered",
+    )
 
     def __init__(self, policy: Policy | None = None, *, strict: bool = True) -> None:
         self.exact = policy is not None
@@ -61,17 +76,23 @@ class Cover:
 
     def _quickly(self, sock: Any) -> bool:
         """Set and read back a fresh socket in as few calls as can be; False if there is more to say."""
-        options = self._options
-        if not self.exact and sock.getsockopt(*options[-1][:2]):
+        if isinstance(sock, SocketType):
+            get, put = _get(sock), _put(sock)
+        else:
+            get, put = sock.getsockopt, sock.setsockopt
+        *values, (level, number, on) = self._options
+        if not self.exact and get(level, number):
             return False  # its keepalive is on already: the longer way decides whether to leave it
         try:
-            for level, number, value in options:
-                sock.setsockopt(level, number, value)
+            for level_, number_, value in values:
+                put(level_, number_, value)
+            put(level, number, on)
         except OSError:
             return False  # the longer way names what was refused
-        return all(sock.getsockopt(level, number) == value for level, number, value in options[:-1]) and bool(
-            sock.getsockopt(*options[-1][:2])  # some systems return the option's number for "on"
-        )
+        for level_, number_, value in values:
+            if get(level_, number_) != value:
+                return False
+        return bool(get(level, number))  # some systems return the option's number for "on"
 
     def refuse(self, problem: str) -> None:
         """Raise Uncovered for a part of a target; if not strict note it, so that the rest can be covered."""
@@ -130,6 +151,26 @@ def wrap(held: Any, name: str, around: Callable[..., Any]) -> None:
     setattr(seam, _SEAM, own)
     vars(held)[name] = seam
     copyreg.dispatch_table.setdefault(type(held), _as_new)  # what copy and pickle ask first
+
+
+def follow(held: Any, name: str, after: Callable[..., None]) -> None:
+    """Have `held.name(...)` followed by `after(held, cover, result, ...)`, with the same arguments.
+
+    As wrap(), for the many seams where something is made and then covered. Whatever
+    *after* raises becomes a complaint: the method has done its work.
+    """
+    wrap(held, name, partial(_then, after))
+
+
+def _then(after: Callable[..., None], held: Any, original: Any, /, *args: Any, **kwargs: Any) -> Any:
+    result = original(*args, **kwargs)
+    cover = cover_of(held)
+    if cover is not None:
+        try:
+            after(held, cover, result, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001  # the rule of this file
+            cover.complain(f"a connection is not protected: {error!r}")
+    return result
 
 
 def _as_new(held: Any) -> Any:
