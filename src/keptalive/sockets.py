@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,6 +23,17 @@ from keptalive.tcp_info import TcpInfo
 
 # IPPROTO_IP (not said), IPPROTO_TCP, IPPROTO_MPTCP: SCTP sockets are streams as well.
 _TCP_PROTOCOLS = (0, 6, 262)
+_INTERNET = (int(socket.AF_INET), int(socket.AF_INET6))
+_STREAM = int(socket.SOCK_STREAM)
+
+#: The interpreter's own socket class. What it says goes past the enums that socket.socket
+#: makes of a family (1 us of a connect's 25) and past the wrappers that install() puts there.
+SocketType: Any = socket.SocketType
+_family, _kind_of, _protocol = (getattr(SocketType, name).__get__ for name in ("family", "type", "proto"))
+
+#: True while keptalive itself sets options: install() guards them against what the program says
+#: later, not against hold() and apply().
+own_word: ContextVar[bool] = ContextVar("keptalive_own_word", default=False)
 
 
 class SocketLike(Protocol):
@@ -103,11 +115,11 @@ class Report:
 
 def is_tcp(sock: Any) -> bool:
     """Tell whether *sock* is a TCP (or MPTCP) socket over IPv4 or IPv6."""
-    return (
-        sock.family in (socket.AF_INET, socket.AF_INET6)
-        and sock.type == socket.SOCK_STREAM
-        and getattr(sock, "proto", 0) in _TCP_PROTOCOLS
-    )
+    if isinstance(sock, SocketType):
+        family, kind, protocol = _family(sock), _kind_of(sock), _protocol(sock)
+    else:
+        family, kind, protocol = sock.family, sock.type, getattr(sock, "proto", 0)
+    return family in _INTERNET and kind == _STREAM and protocol in _TCP_PROTOCOLS
 
 
 def option_values(policy: Policy, platform: Platform | None = None) -> dict[Field, tuple[int, int, int]]:
@@ -179,13 +191,17 @@ def apply(sock: SocketLike, policy: Policy | None = None) -> Report:
 def set_options(sock: SocketLike, values: dict[Field, tuple[int, int, int]]) -> dict[Field, OSError]:
     """Set each option; return those the kernel refused. Raises SocketError for a closed socket."""
     refused: dict[Field, OSError] = {}
-    for field, (level, number, raw) in values.items():
-        try:
-            sock.setsockopt(level, number, raw)
-        except OSError as error:
-            if error.errno == errno.EBADF:
-                raise SocketError(error.errno, "the socket is closed") from error
-            refused[field] = error
+    outer = own_word.set(True)
+    try:
+        for field, (level, number, raw) in values.items():
+            try:
+                sock.setsockopt(level, number, raw)
+            except OSError as error:
+                if error.errno == errno.EBADF:
+                    raise SocketError(error.errno, "the socket is closed") from error
+                refused[field] = error
+    finally:
+        own_word.reset(outer)
     code = platforms.current().ioctl_keepalive
     if code is not None and ("idle" in refused or "interval" in refused):
         # Windows before 10 1709: both at once, in milliseconds, by ioctl. Not readable afterwards.
