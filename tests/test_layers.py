@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "keptalive"
 # Bottom to top. A file may import from lower layers and from its own package.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("_version",),
-    ("errors", "tcp_info"),
+    ("errors", "tcp_info", "protection"),
     ("policy",),
     ("presets", "platforms"),
     ("environment",),

@@ -1,0 +1,73 @@
+"""The ends of a connection: as the kernel records them, and as people write them.
+
+Rule: both directions in one place. A recorded address has 4 bytes (IPv4), 16 (IPv6), or
+20: a link-local one, which means nothing without its interface's index (RFC 4007).
+"""
+
+from __future__ import annotations
+
+import _socket
+from collections.abc import Callable
+from sys import byteorder
+
+from keptalive.errors import SocketError
+
+_MAPPED = bytes(10) + b"\xff\xff"  # before an IPv4 address in an IPv6 socket (RFC 4291, 2.5.5.2)
+
+
+def port_number(recorded: int) -> int:
+    """Return the port for a record's port field (network byte order, read as this machine's), or back."""
+    return int.from_bytes(recorded.to_bytes(2, byteorder), "big")
+
+
+def address_text(recorded: bytes) -> str:
+    """Return an address as it stands before ":PORT": IPv6 in brackets, with its interface if it needs one."""
+    if len(recorded) == 4:
+        return _socket.inet_ntop(_socket.AF_INET, recorded)
+    text = _socket.inet_ntop(_socket.AF_INET6, recorded[:16])
+    if len(recorded) == 16:
+        return f"[{text}]"
+    return f"[{text}%{_interface(int.from_bytes(recorded[16:], byteorder))}]"
+
+
+def with_interface(recorded: bytes, index: int) -> bytes:
+    """Return an IPv6 address with the index of its interface, if it is link-local (fe80::/10)."""
+    if index and recorded[0] == 0xFE and recorded[1] & 0xC0 == 0x80:
+        return recorded + index.to_bytes(4, byteorder)
+    return recorded
+
+
+def matcher(written: str) -> Callable[[bytes, int], bool]:
+    """Return a test for recorded (address, port) against "HOST", "HOST:PORT", ":PORT" or "[IPV6]:PORT".
+
+    A name stands for all its addresses. Raises SocketError if it cannot be resolved.
+    """
+    from socket import SOCK_STREAM, getaddrinfo, inet_pton  # 8 ms that only this question should cost
+
+    host, port = _host_and_port(written)
+    try:
+        found = getaddrinfo(host or None, port or None, type=SOCK_STREAM)
+    except OSError as error:
+        raise SocketError(error.errno, f"cannot tell what {written!r} is: {error.strerror}") from error
+    hosts = {inet_pton(family, str(end[0]).partition("%")[0]) for family, _, _, _, end in found}
+    hosts |= {_MAPPED + address for address in hosts if len(address) == 4}
+    ports = {port_number(int(end[1])) for *_, end in found}
+    return lambda address, number: (not host or address[:16] in hosts) and (not port or number in ports)
+
+
+def _host_and_port(written: str) -> tuple[str, str]:
+    if written.startswith("["):
+        host, _, port = written[1:].partition("]")
+        return host, port.removeprefix(":")
+    if written.count(":") > 1:
+        return written, ""
+    host, _, port = written.partition(":")
+    return host, port
+
+
+def _interface(index: int) -> str:
+    """Return the name of an interface of this namespace; its index, which RFC 4007 allows too, elsewhere."""
+    try:
+        return _socket.if_indextoname(index)
+    except OSError:
+        return str(index)
