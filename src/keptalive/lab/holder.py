@@ -67,17 +67,17 @@ class Holder:
             import pyroute2  # after the user namespace, which takes no process with threads
         except ImportError as error:
             raise LabError("pyroute2 is not installed: pip install 'keptalive[lab]'") from error
-        for name in ("client", "server", "firewall"):
-            self.networks[name] = namespaces.fresh_network()
-            if self.ipv6:
-                # Links made later find no time for duplicate address detection: seconds without IPv6.
-                Path("/proc/sys/net/ipv6/conf/default/accept_dad").write_text("0", "ascii")
         try:
+            for name in ("client", "server", "firewall"):
+                self.networks[name] = namespaces.fresh_network()
+                if self.ipv6:
+                    # No time for duplicate address detection: it makes IPv6 wait for two seconds.
+                    _set("ipv6/conf/default/accept_dad", 0)
             self._link_all()
             _write_rules()
-            self._forget_after(int(idle_drop))
+            _forget_after(int(idle_drop))
         except (OSError, pyroute2.NetlinkError) as error:
-            raise LabError(f"the firewall's namespace cannot be set up here ({error})") from error
+            raise LabError(f"the firewall cannot be set up here ({error})") from error
         reason = "network namespaces with the kernel's connection tracking"
         if self.user is not None:
             reason += ", inside a user namespace"
@@ -115,9 +115,11 @@ class Holder:
         except PermissionError:
             try:
                 self.user = namespaces.enter_user_namespace()
+                namespaces.unshare(namespaces.CLONE_NEWNET)
             except OSError as error:
-                name = errno.errorcode.get(error.errno or 0, "?")
-                raise LabError(f"user namespaces are refused here ({name})") from error
+                raise LabError(f"user namespaces are refused here ({_name(error)})") from error
+        except OSError as error:
+            raise LabError(f"network namespaces are refused here ({_name(error)})") from error
 
     @contextmanager
     def _inside(self, name: str) -> Iterator[None]:
@@ -143,9 +145,9 @@ class Holder:
                 for gateway in _GATEWAYS[side][: 1 + self.ipv6]:
                     family = socket.AF_INET6 if ":" in gateway else socket.AF_INET
                     end.route("add", dst="default", gateway=gateway, family=family)
-        Path("/proc/sys/net/ipv4/ip_forward").write_text("1", "ascii")
+        _set("ipv4/ip_forward", 1)
         if self.ipv6:
-            Path("/proc/sys/net/ipv6/conf/all/forwarding").write_text("1", "ascii")
+            _set("ipv6/conf/all/forwarding", 1)
 
     def _set_up(self, route: Any, name: str, addresses: Sequence[str]) -> None:
         (index,) = route.link_lookup(ifname=name)
@@ -156,11 +158,21 @@ class Holder:
                 route.addr("add", index=index, address=address, prefixlen=24)
         route.link("set", index=index, state="up")
 
-    def _forget_after(self, seconds: int) -> None:
-        settings = Path("/proc/sys/net/netfilter")
-        (settings / "nf_conntrack_tcp_loose").write_text("0", "ascii")
-        for state in _STATES:
-            (settings / f"nf_conntrack_tcp_timeout_{state}").write_text(str(seconds), "ascii")
+
+def _set(name: str, value: int) -> None:
+    """Set a sysctl below net, in the network namespace that this process is in."""
+    Path("/proc/sys/net", name).write_text(str(value), "ascii")
+
+
+def _name(error: OSError) -> str:
+    return errno.errorcode.get(error.errno or 0, str(error))
+
+
+def _forget_after(seconds: int) -> None:
+    """Let connection tracking forget a connection after that time without a packet."""
+    _set("netfilter/nf_conntrack_tcp_loose", 0)
+    for state in _STATES:
+        _set(f"netfilter/nf_conntrack_tcp_timeout_{state}", seconds)
 
 
 def _write_rules() -> None:

@@ -94,9 +94,10 @@ class _Leg(asyncio.Protocol):
         return int(count)
 
     def reset(self) -> None:
-        """Close with an RST instead of a FIN."""
-        _linger_not(self.sock)
-        self.transport.abort()
+        """Close with an RST instead of a FIN, unless it is closed."""
+        if not self.transport.is_closing():
+            _linger_not(self.sock)
+            self.transport.abort()
 
     def deafen(self) -> None:
         """Neither hear nor speak from now on, and stay open."""
@@ -118,8 +119,11 @@ class _Flow:
     def leg_made(self, leg: _Leg) -> None:
         """Once the client is there, connect to the server; once both are, forward and watch."""
         if leg is self.client:
-            leg.transport.pause_reading()
+            # Soon and not now: in Python 3.10 the transport starts to read after this call, paused or not.
+            asyncio.get_running_loop().call_soon(leg.transport.pause_reading)
             self._relay.run(self._connect())
+        elif self.client.transport.is_closing():
+            leg.reset()
         else:
             self._relay.flows.add(self)
             self.client.transport.resume_reading()
