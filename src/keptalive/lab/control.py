@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from keptalive.errors import LabError
@@ -25,6 +26,11 @@ from keptalive.errors import LabError
 _LARGEST = 128 * 1024  # below net.core.wmem_default, the limit of one packet on a Unix socket
 _MOST_DESCRIPTORS = 16
 _PATIENCE = 20.0  # s a reply may take: a machine under heavy load, not a hung helper
+
+#: Python without the caller's set-up (environment, site, what these might import): it runs what follows.
+PYTHON = (sys.executable, "-I", "-S", "-c")
+#: The directory that this package was imported from.
+SOURCE = str(Path(__file__).parents[2])
 
 # The child looks for modules where its parent found them, and runs main(owner) of the module named.
 _START = (
@@ -127,8 +133,8 @@ class Helper:
         ours.settimeout(_PATIENCE)
         self._channel = Channel(ours)
         self._lock = threading.Lock()
-        path = json.dumps([entry or os.getcwd() for entry in sys.path])  # noqa: PTH109  # a str for JSON
-        argv = [sys.executable, "-c", _START, path, module, str(theirs.fileno()), str(os.getpid())]
+        path = json.dumps([*(entry or str(Path.cwd()) for entry in sys.path), SOURCE])
+        argv = [*PYTHON, _START, path, module, str(theirs.fileno()), str(os.getpid())]
         with theirs:
             # A session of its own: Ctrl-C is for the programs in the lab; the lab ends with its owner.
             self._process = subprocess.Popen(

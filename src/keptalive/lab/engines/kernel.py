@@ -8,21 +8,19 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from keptalive.errors import LabError
 from keptalive.lab import holder
-from keptalive.lab.control import Helper
+from keptalive.lab.control import PYTHON, SOURCE, Helper
 from keptalive.lab.faults import Fault
 from keptalive.lab.interface import Lab, LabEvent
 
 _PORT, _TLS_PORT = 8080, 8443
 
 _JOIN = (
-    "import sys; sys.path.insert(0, sys.argv[1]);"
+    "import sys; sys.path.append(sys.argv[1]);"
     "from keptalive.lab.join import main;"
     "main(int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]) if sys.argv[4] else None, sys.argv[5:])"
 )
@@ -95,10 +93,8 @@ class KernelLab(Lab):
             argv = ["/bin/sh", "-c", *([argv] if isinstance(argv, str) else argv)]
         network, user = self._networks[side], self._user
         options["pass_fds"] = [*options.get("pass_fds", ()), network, *([] if user is None else [user])]
-        source = str(Path(__file__).parents[3])
         where = [str(os.getpid()), str(network), "" if user is None else str(user)]
-        # -I and -S: the start needs nothing of the caller's Python set-up, and is twice as fast without.
-        return subprocess.Popen([sys.executable, "-I", "-S", "-c", _JOIN, source, *where, *argv], **options)
+        return subprocess.Popen([*PYTHON, _JOIN, SOURCE, *where, *argv], **options)
 
     def close(self) -> None:
         """End everything: commands, slow server, namespaces. Does nothing the second time."""
