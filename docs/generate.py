@@ -30,8 +30,8 @@ def platforms() -> str:
         if platform.ioctl_keepalive is not None:
             lines += [
                 "",
-                f"Older releases: `SIO_KEEPALIVE_VALS` ({platform.ioctl_keepalive:#x}) sets idle and interval "
-                f"in milliseconds; the count is fixed at {platform.ioctl_count}.",
+                f"Older releases: `SIO_KEEPALIVE_VALS` ({platform.ioctl_keepalive:#x}) sets idle and "
+                f"interval in milliseconds; the count is fixed at {platform.ioctl_count}.",
             ]
         lines += ["", f"Source: {platform.source}."]
     return "\n".join(lines) + "\n"

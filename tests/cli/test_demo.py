@@ -7,11 +7,11 @@ import subprocess
 import sys
 
 import pytest
-from support import clean_environment, require
 
 from keptalive.errors import LabError
 from keptalive.lab import open_lab
 from keptalive.lab.demonstration import clients_here
+from support import clean_environment, require
 
 
 def start_demo(*arguments: str) -> subprocess.Popen[str]:

@@ -1,6 +1,6 @@
 """One client of the demonstration, in a process of its own on the client's side of the firewall.
 
-Rule: it loads its library, says "ready", waits for "go", asks once, and tells its
+Rule: it loads its library and makes its client, says "ready", waits for "go", asks once, and tells its
 parent what its connection's timer shows meanwhile and what came of it, a line of
 JSON each. Plain and held differ in one call.
 """
@@ -28,9 +28,9 @@ def _http_client(url: str, held: Hold) -> Callable[[], None]:
     import http.client
 
     parts = urlsplit(url)
+    connection = held(http.client.HTTPConnection(parts.netloc))
 
     def ask() -> None:
-        connection = held(http.client.HTTPConnection(parts.netloc))
         connection.request("GET", parts.path)
         connection.getresponse().read()
 
@@ -40,19 +40,22 @@ def _http_client(url: str, held: Hold) -> Callable[[], None]:
 def _urllib(url: str, held: Hold) -> Callable[[], None]:
     import urllib.request
 
-    return lambda: held(urllib.request.build_opener()).open(url).read()
+    opener = held(urllib.request.build_opener())
+    return lambda: opener.open(url).read()
 
 
 def _requests(url: str, held: Hold) -> Callable[[], None]:
     import requests
 
-    return lambda: held(requests.Session()).get(url).raise_for_status()
+    session = held(requests.Session())
+    return lambda: session.get(url).raise_for_status()
 
 
 def _httpx(url: str, held: Hold) -> Callable[[], None]:
     import httpx
 
-    return lambda: held(httpx.Client(timeout=None)).get(url).raise_for_status()
+    client = held(httpx.Client(timeout=None))
+    return lambda: client.get(url).raise_for_status()
 
 
 def _aiohttp(url: str, held: Hold) -> Callable[[], None]:
