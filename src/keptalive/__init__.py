@@ -26,6 +26,10 @@ if TYPE_CHECKING:  # "as" marks a re-export
     from keptalive.holding import hold as hold
     from keptalive.holding import read as read
     from keptalive.policy import Policy as Policy
+    from keptalive.process_wide import InstallReport as InstallReport
+    from keptalive.process_wide import install as install
+    from keptalive.process_wide import installed as installed
+    from keptalive.process_wide import uninstall as uninstall
     from keptalive.sockets import Report as Report
     from keptalive.sockets import SocketState as SocketState
     from keptalive.sockets import apply as apply
@@ -40,6 +44,7 @@ _NAMES = {
     ),
     "holding": "hold read",
     "policy": "Policy",
+    "process_wide": "InstallReport install installed uninstall",
     "sockets": "Report SocketState apply socket_options",
     "tcp_info": "TcpInfo",
 }
