@@ -7,6 +7,7 @@ import errno
 import logging
 import pickle
 import socket
+import struct
 import warnings
 import weakref
 from collections.abc import Callable
@@ -168,12 +169,27 @@ def test_a_wrapped_object_is_not_kept_alive() -> None:
 
 
 def test_a_killed_connection_is_told_from_a_closed_one() -> None:
-    """State CLOSE after unanswered probes, CLOSE-WAIT after the peer's FIN."""
+    """Unanswered probes and a reset kill; the peer's FIN does not, nor a FIN with a reset after it."""
     with tcp_pair() as (client, server):
         assert not connection_was_killed(client)
         server.close()
         assert client.recv(1) == b""
         assert not connection_was_killed(client)
+    with tcp_pair() as (client, server):  # a server that says it is done before it has read everything
+        client.sendall(b"more than it wants")
+        server.sendall(b"done")
+        server.shutdown(socket.SHUT_WR)
+        server.close()
+        while client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) != b"\x07":
+            pass  # the reset is under way
+        assert client.recv(9) + client.recv(9) == b"done"
+        assert not connection_was_killed(client)
+    with tcp_pair() as (client, server):
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        server.close()
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+        assert connection_was_killed(client)
     with tcp_pair() as (client, _):
         Cover(Policy(1, 1, 1)).protect(client)
         client.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 255)

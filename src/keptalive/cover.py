@@ -185,7 +185,7 @@ def _as_new(held: Any) -> Any:
 def watch_end(sock: Any) -> None:
     """Make the end of a killed TLS connection an error instead of an end of file.
 
-    CPython before 3.11.9, 3.12.2 and 3.13 (gh-115627) reads a connection that died
+    CPython 3.10, and before 3.11.9 and 3.12.3 (gh-115627), reads a connection that died
     of ETIMEDOUT as a clean end, and a body that ends when the connection does is cut
     short with success. SSLSocket asks `suppress_ragged_eofs` at just that moment.
     """
@@ -209,15 +209,22 @@ class _AskTheKernel:
 
 
 def connection_was_killed(sock: Any) -> bool:
-    """Tell whether the kernel ended this connection: state CLOSE, where a peer's FIN leaves CLOSE-WAIT.
+    """Tell whether this connection ended by a timeout or a reset, and not by the peer's FIN.
 
-    False where the platform does not say.
+    A FIN leaves the state CLOSE-WAIT, anything else CLOSE. A FIN and then a reset, as
+    from a server that closes before it has read all, leave CLOSE too, but with EPIPE
+    pending (tcp_reset() in net/ipv4/tcp_input.c); the other errors have just been
+    handed out by the read that found the end. False where the platform does not say.
     """
     where = platforms.current().tcp_info
     if where is None or sock is None or sock.fileno() == -1:
         return False
+    import errno  # only the end of a connection needs these two
+    from socket import SO_ERROR, SOL_SOCKET
+
     try:
-        return tcp_info.parse(sock.getsockopt(*where, 1)).state == "CLOSE"
+        ended = tcp_info.parse(sock.getsockopt(*where, 1)).state == "CLOSE"
+        return ended and sock.getsockopt(SOL_SOCKET, SO_ERROR) != errno.EPIPE
     except OSError:
         return False
 
