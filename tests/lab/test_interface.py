@@ -1,0 +1,173 @@
+"""What every lab offers, on each engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from keptalive.errors import LabError
+from keptalive.lab import Lab, open_lab
+from lab.scenario import PATIENCE, ask, state
+
+PRINT_NET = (
+    "import os; print(os.stat('/proc/self/ns/net').st_ino, os.getuid(), os.environ['KEPTALIVE_LAB_URL'])"
+)
+ECHO = """
+import socket, sys
+with socket.create_server(("", 0)) as listener:
+    print(listener.getsockname()[1], flush=True)
+    peer, _ = listener.accept()
+    while data := peer.recv(65536):
+        peer.sendall(data.upper())
+"""
+
+
+def test_client_sockets_reach_the_slow_server(lab: Lab) -> None:
+    """Over IPv4 and IPv6, from the test's own process."""
+    for family in (socket.AF_INET, socket.AF_INET6) if lab.host6 else (socket.AF_INET,):
+        with lab.client_socket(family) as sock:
+            sock.settimeout(PATIENCE)
+            ask(lab, sock, "/sleep/0")
+            assert sock.recv(4096).endswith(b"slept 0\n")
+    assert lab.url == f"http://{lab.host}:{lab.port}"
+
+
+def test_commands_run_on_the_client_side_as_the_caller(lab: Lab) -> None:
+    """As the same user, with the slow server's URL in the environment and the caller's own variables."""
+    fetch = "import os, urllib.request as r; print(r.urlopen(os.environ['KEPTALIVE_LAB_URL'] + '/sleep/0').read())"
+    runs = [
+        lab.popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for code in (PRINT_NET, "import os; print(os.environ['MINE'])", fetch)
+        for _ in [os.environ.setdefault("MINE", "kept")]
+    ]
+    (network, uid, url), (mine,), answer = (run.communicate(timeout=PATIENCE)[0].split() for run in runs)
+
+    assert (int(uid), url, mine) == (os.getuid(), lab.url, "kept")
+    assert " ".join(answer) == r"b'slept 0\n'"
+    assert (int(network) == Path("/proc/self/ns/net").stat().st_ino) is (lab.engine == "relay")
+
+
+def test_the_shell_and_descriptors_and_exit_codes_work_as_with_popen(lab: Lab) -> None:
+    """popen takes what subprocess.Popen takes."""
+    reading, writing = os.pipe()
+    with lab.popen(f"echo through >/dev/fd/{writing}; exit 3", shell=True, pass_fds=[writing]) as command:
+        os.close(writing)
+        with open(reading, "rb") as pipe:
+            assert pipe.read() == b"through\n"
+        assert command.wait(PATIENCE) == 3
+
+
+def test_two_commands_on_the_servers_side_are_reached_through_the_firewall(lab: Lab) -> None:
+    """reach() gives the address; the same each time."""
+    server = lab.popen_server([sys.executable, "-c", ECHO], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    with server:
+        port = int(server.stdout.readline())
+        assert lab.reach(port) == lab.reach(port)
+        with lab.client_socket() as sock:
+            sock.settimeout(PATIENCE)
+            sock.connect(lab.reach(port))
+            sock.sendall(b"hello")
+            assert sock.recv(100) == b"HELLO"
+        assert server.wait(PATIENCE) == 0
+
+
+def test_tls_is_trusted_by_the_labs_own_ca_and_no_other(lab: Lab) -> None:
+    """The slow server over TLS, by address; made when first asked for."""
+    pytest.importorskip("trustme")
+    trusting = ssl.create_default_context(cafile=lab.ca_file)
+    assert lab.tls_url == f"https://{lab.host}:{lab.tls_port}"
+    with lab.client_socket() as raw:
+        raw.settimeout(PATIENCE)
+        raw.connect((lab.host, lab.tls_port))
+        with trusting.wrap_socket(raw, server_hostname=lab.host) as sock:
+            sock.sendall(b"GET /sleep/0 HTTP/1.1\r\nHost: lab\r\n\r\n")
+            assert sock.recv(4096).endswith(b"slept 0\n")
+    with lab.client_socket() as raw:
+        raw.settimeout(PATIENCE)
+        raw.connect((lab.host, lab.tls_port))
+        with pytest.raises(ssl.SSLCertVerificationError):
+            ssl.create_default_context().wrap_socket(raw, server_hostname=lab.host)
+    ca_file = lab.ca_file
+    lab.close()
+
+    assert not Path(ca_file).parent.exists()
+
+
+def test_tls_without_trustme_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest of the lab works without."""
+    (tmp_path / "trustme.py").write_text("raise ImportError('not here')\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+
+    with open_lab("idle-drop:60", "relay") as lab, pytest.raises(LabError, match="pip install trustme"):
+        _ = lab.tls_url
+
+
+def test_every_flow_can_be_forgotten_at_once(lab: Lab) -> None:
+    """expire_now(): silence on what is open, in both directions; new connections pass."""
+    with lab.client_socket() as old, lab.client_socket() as new:
+        old.settimeout(2)
+        ask(lab, old, "/sleep/1")
+        lab.expire_now()
+        with pytest.raises(TimeoutError):
+            old.recv(4096)
+        assert state(old) == 1  # ESTABLISHED still: no FIN, no RST
+        new.settimeout(PATIENCE)
+        ask(lab, new, "/sleep/0")
+        assert new.recv(4096).endswith(b"slept 0\n")
+        kinds = [event.kind for event in lab.events]
+
+        assert kinds == ([] if lab.engine == "kernel" else ["expired"])
+
+
+def test_a_lab_may_be_used_from_many_threads(lab: Lab) -> None:
+    """Twenty threads ask for sockets and requests at once."""
+    answers: list[bytes] = []
+
+    def work() -> None:
+        with lab.client_socket() as sock:
+            sock.settimeout(PATIENCE)
+            ask(lab, sock, "/sleep/0.1?key=threads")
+            answers.append(sock.recv(4096)[-10:])
+
+    threads = [threading.Thread(target=work) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert answers == [b"slept 0.1\n"] * 20
+    assert lab.count("threads") == {"GET": 20}
+
+
+def test_closing_kills_commands_and_the_second_close_does_nothing(lab: Lab) -> None:
+    """Nothing of a lab outlives it."""
+    command = lab.popen(["sleep", "600"])
+    lab.close()
+    lab.close()
+
+    assert command.returncode == -signal.SIGKILL
+    with pytest.raises(LabError, match="gone: open a new lab"):
+        lab.expire_now()
+
+
+def test_two_labs_do_not_meet(engine: str) -> None:
+    """Each has its own server and its own flows."""
+    with open_lab("idle-drop:60", engine) as one, open_lab("idle-drop:60", engine) as other:
+        for lab in (one, other):
+            with closing(lab.client_socket()) as sock:
+                sock.settimeout(PATIENCE)
+                ask(lab, sock, "/sleep/0?key=mine")
+                assert sock.recv(4096)
+        assert one.count("mine") == other.count("mine") == {"GET": 1}
+        assert json.dumps(one.count("nobody's")) == "{}"

@@ -1,0 +1,61 @@
+"""open_lab(): which engine, and the sentence that says why."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from keptalive.errors import LabError
+from keptalive.lab import open_lab
+
+
+def test_the_kernel_engine_comes_first(kernel_refusal: str | None) -> None:
+    """Where it works, the reference engine is taken; where not, the reason says what was refused."""
+    with open_lab("idle-drop:60") as lab:
+        if kernel_refusal is None:
+            assert lab.engine == "kernel"
+            assert lab.engine_reason.startswith("network namespaces with the kernel's connection tracking")
+        else:
+            assert lab.engine == "relay"
+            assert lab.engine_reason.endswith("using the relay")
+
+
+def test_a_fault_the_kernel_cannot_do_goes_to_the_relay() -> None:
+    """Connection tracking knows whole seconds only."""
+    with open_lab("idle-drop:0.5") as lab:
+        assert lab.engine == "relay"
+        assert lab.engine_reason == "connection tracking counts whole seconds, not 0.5; using the relay"
+
+
+def test_an_engine_that_is_asked_for_is_not_replaced() -> None:
+    """It is that engine or an error."""
+    with open_lab("idle-drop:60", "relay") as lab:
+        assert (lab.engine, lab.engine_reason) == ("relay", "a relay on loopback")
+    with pytest.raises(LabError, match="no lab can be opened here: connection tracking counts whole seconds"):
+        open_lab("idle-drop:0.5", "kernel")
+
+
+@pytest.mark.lab
+def test_without_pyroute2_the_relay_is_taken(
+    kernel_refusal: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the reason says what to install."""
+    (tmp_path / "pyroute2.py").write_text("raise ImportError('not here')\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+
+    with open_lab("idle-drop:60") as lab:
+        assert lab.engine == "relay"
+        if kernel_refusal is None:
+            assert lab.engine_reason == (
+                "pyroute2 is not installed: pip install 'keptalive[lab]'; using the relay"
+            )
+
+
+def test_what_is_unknown_is_refused_with_what_is_known() -> None:
+    """Faults and engines."""
+    with pytest.raises(LabError, match="no fault 'fire': known are idle-drop:SECONDS"):
+        open_lab("fire:3")
+    with pytest.raises(LabError, match="no engine 'cloud': known are kernel, relay"):
+        open_lab("idle-drop:3", "cloud")
