@@ -19,6 +19,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, TypeVar, overload
 
+from keptalive.clients import plain_sockets
 from keptalive.cover import Cover
 from keptalive.errors import KeptaliveWarning, Uncovered, UnknownTarget
 from keptalive.policy import Policy
@@ -27,25 +28,26 @@ from keptalive.sockets import SocketLike, SocketState, is_tcp, read_socket
 T = TypeVar("T")
 
 # The top-level package that defines a class -> the module of `clients` that serves its objects.
+# Sockets, whosever they are, are told by their methods and go to plain_sockets.
 SERVED_BY = {
-    "socket": "plain_sockets",
-    "ssl": "plain_sockets",
-    "gevent": "plain_sockets",
     "http": "http_client",
     "urllib": "urllib_request",
     "urllib3": "urllib3",
     "requests": "requests",
+    "httpcore": "httpcore",
+    "httpcore2": "httpcore",
     "httpx": "httpx",
     "httpx2": "httpx2",
     "aiohttp": "aiohttp",
     "asyncio": "asyncio_streams",
+    "builtins": "asyncio_streams",  # the (reader, writer) of asyncio.open_connection()
     "uvloop": "asyncio_streams",
     "trio": "trio_streams",
     "anyio": "anyio",
     "botocore": "botocore",
     "boto3": "botocore",
-    "openai": "openai",
-    "anthropic": "anthropic",
+    "openai": "sdks",
+    "anthropic": "sdks",
     "tornado": "tornado",
     "pycurl": "pycurl",
     "websockets": "websockets",
@@ -94,7 +96,7 @@ def read(target: Any) -> SocketState | list[SocketState]:
     being read, gives a list with one state for each open TCP connection. Raises
     UnknownTarget (a TypeError) for what keptalive does not know.
     """
-    if all(hasattr(target, name) for name in ("family", "type", "getsockopt", "setsockopt")):
+    if plain_sockets.serves(target):
         return read_socket(target)
     found = _server(target).sockets(target)
     return [read_socket(sock) for sock in found if is_tcp(sock) and sock.fileno() != -1]
@@ -102,6 +104,8 @@ def read(target: Any) -> SocketState | list[SocketState]:
 
 def _server(target: object) -> ModuleType:
     """Return the module of `clients` that serves *target*: the most derived class decides."""
+    if plain_sockets.serves(target):
+        return plain_sockets
     for cls in type(target).__mro__:
         name = SERVED_BY.get(cls.__module__.partition(".")[0])
         if name is not None:

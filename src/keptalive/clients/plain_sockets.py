@@ -1,7 +1,8 @@
-"""TCP sockets themselves: the standard library's, TLS ones, and gevent's.
+"""TCP sockets themselves: the standard library's, TLS ones, and those of every event loop.
 
-Rule: a socket is covered by setting it once. What a listening socket accepts
-inherits its options on Linux and BSD, so holding a listener covers a server.
+Rule: whatever has a socket's family, type and options is one, and is covered by
+setting it once. What a listening socket accepts inherits its options on Linux and
+BSD, so holding a listener covers a server.
 """
 
 from __future__ import annotations
@@ -10,27 +11,25 @@ import socket
 from typing import Any
 
 from keptalive.cover import Cover, watch_end
-from keptalive.errors import Uncovered
-from keptalive.sockets import apply
+from keptalive.sockets import apply, is_tcp
 
 
 def serves(target: object) -> bool:
-    """Tell whether *target* is a socket of any family."""
-    return isinstance(target, socket.socket) or all(
-        hasattr(target, name) for name in ("family", "type", "getsockopt", "setsockopt")
-    )
+    """Tell whether *target* is a socket, of any family."""
+    return all(hasattr(target, name) for name in ("family", "type", "getsockopt", "setsockopt"))
 
 
 def hold(target: Any, cover: Cover) -> None:
     """Set the socket now. A Unix socket needs no cover; a datagram socket has none."""
     if target.family == getattr(socket, "AF_UNIX", None):
         return
-    if target.type != socket.SOCK_STREAM:
-        raise Uncovered("only TCP has keepalive, this is a datagram socket")
+    if not is_tcp(target):
+        cover.refuse("only TCP has keepalive, and this is a socket of another kind")
+        return
     report = apply(target, cover.policy if cover.exact else None)
-    if report.problems:
-        raise Uncovered("; ".join(report.problems))
     watch_end(target)
+    if report.problems:
+        cover.refuse("; ".join(report.problems))
 
 
 def sockets(target: Any) -> list[Any]:
