@@ -115,12 +115,12 @@ def test_no_client_module_imports_another_unless_its_library_does() -> None:
         "botocore": {"urllib3"},
         "urllib3": {"http_client"},
         "urllib_request": {"http_client"},
-        "openai": {"httpx", "httpx2", "aiohttp"},
-        "anthropic": {"httpx", "httpx2", "aiohttp"},
-        "httpx": {"httpcore_backend"},
-        "httpx2": {"httpcore_backend", "httpx"},
-        "tornado": {"pycurl"},
-        "anyio": {"asyncio_streams", "trio_streams"},
+        "httpx": {"httpx_family"},
+        "httpx2": {"httpx_family"},
+        "httpx_family": {"httpcore", "httpx_aiohttp"},
+        "httpx_aiohttp": {"aiohttp"},
+        "sdks": {"httpx", "httpx2"},
+        **dict.fromkeys(("anyio", "asyncio_streams", "tornado", "trio_streams", "websockets"), {"plain_sockets"}),
     }
     found = {}
     for path in (SOURCE / "clients").glob("*.py"):

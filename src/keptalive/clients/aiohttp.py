@@ -1,0 +1,133 @@
+"""aiohttp: sessions, connectors, and responses and websockets in flight.
+
+Rule: a session's connections all come from its connector's public connect(), which
+is asked for each request, so a connection is protected when it first comes by. What
+is pooled or in use when hold() is called is found in the connector's private books
+(`_conns`, `_acquired`); without those it would be covered when next used. Supported:
+aiohttp 3.10 and later (`socket_factory`: 3.12), on asyncio and uvloop.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+
+from keptalive.cover import Cover, cover_of, put_cover, wrap
+from keptalive.policy import Policy
+
+
+def socket_factory(policy: Policy | None = None) -> Callable[[Any], socket.socket]:
+    """Return a `socket_factory` for aiohttp.TCPConnector: its sockets have *policy* from the start.
+
+    The connector goes through it for proxies too. It does not, unlike hold(), turn the
+    end of a killed connection into an error where aiohttp takes it for the end of the
+    body. Raises PolicyError for a value that this OS does not take.
+    """
+    cover = Cover(policy)
+
+    def make(address_info: Any) -> socket.socket:
+        family, kind, protocol, *_ = address_info
+        sock = socket.socket(family, kind, protocol)
+        cover.protect(sock)
+        return sock
+
+    return make
+
+
+def serves(target: object) -> bool:
+    """Tell whether *target* is a session, a connector, or a response or websocket of one."""
+    return isinstance(
+        target,
+        (
+            aiohttp.ClientSession,
+            aiohttp.BaseConnector,
+            aiohttp.ClientResponse,
+            aiohttp.ClientWebSocketResponse,
+        ),
+    )
+
+
+def hold(target: Any, cover: Cover) -> None:
+    """Cover a session's connector, or the connection of a response or websocket."""
+    if isinstance(target, aiohttp.ClientWebSocketResponse):
+        cover.protect(target.get_extra_info("socket"))
+        return
+    if isinstance(target, (aiohttp.ClientSession, aiohttp.BaseConnector)):
+        connector = _connector_of(target)
+        if connector is None:  # closed or detached: it will open nothing
+            return
+        put_cover(connector, cover)
+        wrap(connector, "connect", _connect)
+    for protocol in _protocols_of(target):
+        _protect(protocol, cover)
+
+
+def sockets(target: Any) -> list[Any]:
+    """Return the sockets of all open connections."""
+    if isinstance(target, aiohttp.ClientWebSocketResponse):
+        found = [target.get_extra_info("socket")]
+    else:
+        found = [protocol.transport.get_extra_info("socket") for protocol in _protocols_of(target)]
+    return [sock for sock in found if sock is not None]
+
+
+async def _connect(connector: Any, connect: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Take a connection from the connector; protect it if it has not come by before."""
+    connection = await connect(*args, **kwargs)
+    protocol = connection.protocol
+    if cover_of(protocol) is None:
+        cover = cover_of(connector)
+        if cover is not None:
+            _protect(protocol, cover)
+    return connection
+
+
+def _protect(protocol: Any, cover: Cover) -> None:
+    """Protect one connection and watch its end. Never raises."""
+    try:
+        put_cover(protocol, cover)
+        transport = protocol.transport
+        cover.protect(None if transport is None else transport.get_extra_info("socket"))
+        wrap(protocol, "connection_lost", _connection_lost)
+    except Exception as error:  # noqa: BLE001  # runs inside a request: fail open, as cover does
+        cover.complain(f"a connection is not protected: {error!r}")
+
+
+def _connection_lost(protocol: Any, connection_lost: Callable[..., None], error: Any) -> None:
+    """Let a body that the server ends by closing fail if it was not the server that closed.
+
+    aiohttp itself tells such a body complete however the connection ended. A FIN
+    comes without an error; a body that is complete already is left alone.
+    """
+    payload = getattr(protocol, "_payload", None)  # private: the body that is being read now
+    if (
+        isinstance(error, OSError)
+        and not isinstance(error, ssl.SSLError)
+        and isinstance(payload, aiohttp.StreamReader)
+        and not payload.is_eof()
+        and payload.exception() is None
+    ):
+        cut_short = aiohttp.ClientPayloadError(f"Response payload is not completed: {error!r}")
+        cut_short.__cause__ = error
+        payload.set_exception(cut_short)
+    connection_lost(error)
+
+
+def _connector_of(target: Any) -> Any:
+    return target.connector if isinstance(target, aiohttp.ClientSession) else target
+
+
+def _protocols_of(target: Any) -> list[Any]:
+    """Return the protocols of all open connections behind *target*."""
+    if isinstance(target, aiohttp.ClientResponse):
+        found = [] if target.connection is None else [target.connection.protocol]
+    else:
+        connector = _connector_of(target)
+        pooled = getattr(connector, "_conns", {})
+        found = [protocol for connections in pooled.values() for protocol, _ in connections]
+        found += getattr(connector, "_acquired", ())
+    return [protocol for protocol in found if getattr(protocol, "transport", None) is not None]

@@ -1,0 +1,35 @@
+"""The transport that puts aiohttp under httpx: what DefaultAioHttpClient of openai and anthropic uses.
+
+Rule: known by its shape (`client`, `get_client()`), because the SDKs ship copies of
+the package httpx-aiohttp under their own names. The transport makes its session
+when it is first used; each session it gets is held like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from keptalive.clients import aiohttp
+from keptalive.cover import Cover, cover_of, put_cover, wrap
+
+
+def hold(target: Any, cover: Cover) -> None:
+    """Cover the session that the transport has, and the one that it will make."""
+    put_cover(target, cover)
+    wrap(target, "get_client", _get_client)
+    if aiohttp.serves(target.client):
+        aiohttp.hold(target.client, cover)
+
+
+def sockets(target: Any) -> list[Any]:
+    """Return the sockets of the session's open connections."""
+    return aiohttp.sockets(target.client) if aiohttp.serves(target.client) else []
+
+
+def _get_client(transport: Any, get_client: Callable[[], Any]) -> Any:
+    session = get_client()
+    cover = cover_of(transport)
+    if cover is not None and aiohttp.serves(session):
+        aiohttp.hold(session, cover)
+    return session
