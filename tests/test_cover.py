@@ -7,12 +7,15 @@ import errno
 import logging
 import pickle
 import socket
+import ssl
 import struct
 import warnings
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import trustme
 
 from keptalive import KeptaliveWarning, Policy
 from keptalive.cover import Cover, connection_was_killed, cover_of, follow, put_cover, wrap
@@ -166,6 +169,26 @@ def test_a_wrapped_object_is_not_kept_alive() -> None:
     del speaker
 
     assert gone() is None
+
+
+def test_a_fin_without_goodbye_is_an_end_even_if_a_reset_follows() -> None:
+    """A TLS server that just closes has sent everything: OpenSSL's alert to it is answered by a reset."""
+    ca = trustme.CA()
+    served, asking = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    ca.issue_cert("127.0.0.1").configure_cert(served)
+    ca.configure_trust(asking)
+    with tcp_pair() as (client, server), ThreadPoolExecutor(1) as pool:
+        accepted = pool.submit(served.wrap_socket, server, server_side=True)
+        with asking.wrap_socket(client, server_hostname="127.0.0.1") as tls, accepted.result() as other:
+            Cover().protect(tls)
+            other.sendall(b"done")
+            bare = socket.socket(fileno=other.detach())
+            bare.shutdown(socket.SHUT_WR)
+            bare.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            bare.close()
+
+            assert tls.recv(9) == b"done"
+            assert tls.recv(9) == b""
 
 
 def test_a_killed_connection_is_told_from_a_closed_one() -> None:

@@ -194,6 +194,9 @@ def watch_end(sock: Any) -> None:
         sock.suppress_ragged_eofs = _AskTheKernel(sock)
 
 
+_READ_AN_END = "UNEXPECTED_EOF_WHILE_READING"  # SSLError.reason: the peer's FIN without close_notify
+
+
 class _AskTheKernel:
     """True as long as an end of file is the peer's FIN; ConnectionLost where the connection was killed."""
 
@@ -203,7 +206,10 @@ class _AskTheKernel:
         self._sock = weakref.ref(sock)
 
     def __bool__(self) -> bool:
-        if connection_was_killed(self._sock()):
+        # OpenSSL 3 names the end that it read, and answers a FIN with an alert, which may bring a reset
+        # before the kernel can be asked. Where it names nothing, its read failed or it is older.
+        end = sys.exc_info()[1]
+        if getattr(end, "reason", None) != _READ_AN_END and connection_was_killed(self._sock()):
             raise lost()
         return True
 
