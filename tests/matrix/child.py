@@ -1,0 +1,223 @@
+"""One client's cells, all at once, in one process: held, plain, and raw side by side.
+
+Rule: report what happened, judge nothing. Runs as a program on the client's side of the firewall, and
+under any Python that has the client's library:
+
+    python -m matrix.child '{"client": "requests", "cells": [["plain", "held"], ...], ...}'
+
+Prints one JSON object for each cell. A cell that still waits some seconds after the first of its scenario,
+the held one, was answered (or failed) is "lost": it is left as it is, and ends with the process.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from matrix import witness
+from matrix.cells import Cell
+from matrix.drivers import driver
+from matrix.drivers.base import Driver
+from matrix.server import ANSWER
+
+#: How long the plain twin may be later than the held one before it counts as lost.
+GRACE = 1.5
+#: How long the held one may take in all: its answer, two retries, a machine under load.
+PATIENCE = 40.0
+#: How often the sockets are looked at.
+TICK = 0.1
+
+
+@dataclass
+class Result:
+    """What became of one cell."""
+
+    client: str
+    scenario: str
+    variant: str
+    outcome: str = "lost"  # or "answered", "truncated", "failed"
+    seconds: float | None = None
+    error: str | None = None
+    options: list[dict[str, int]] = field(default_factory=list)  # of the sockets the slow answer came over
+    requests: int = 0  # that reached the origin
+    methods: list[str] = field(default_factory=list)
+    connections: int = 0  # that the client opened to where the slow answer comes from
+    complaints: list[str] = field(default_factory=list)  # what keptalive warned of
+
+
+class Control:
+    """Asks the server for ports, and for what they saw."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._where = host, port
+
+    def ask(self, **request: Any) -> Any:
+        with socket.create_connection(self._where, 10) as sock, sock.makefile("rw") as stream:
+            stream.write(json.dumps(request) + "\n")
+            stream.flush()
+            return json.loads(stream.readline())
+
+
+class Running:
+    """A cell and the thread that lives its story."""
+
+    def __init__(self, plan: dict[str, Any], scenario: str, variant: str, control: Control) -> None:
+        self.result = Result(plan["client"], scenario, variant)
+        self._control = control
+        self._driver_class = driver(plan["client"])
+        self.cell = self._prepare(plan, scenario, variant)
+        self.ended: float | None = None
+        self.thread = threading.Thread(target=self._live, name=f"{scenario} {variant}", daemon=True)
+
+    def _prepare(self, plan: dict[str, Any], name: str, variant: str) -> Cell:
+        """Have the server open the ports that the cell needs."""
+        scenario = self._driver_class.scenario(name)
+        host, scheme = plan["host"], "https" if scenario.tls else "http"
+        url = f"{scheme}://{host}:"
+        script = [act for act in scenario.script if act != "refuse"]
+        kind = self._driver_class.server
+        self.origin = self._control.ask(
+            do="open",
+            kind=kind,
+            tls=scenario.tls,
+            script=script,
+            refuse_for=1.0 if "refuse" in scenario.script else 0,
+        )["port"]
+        first = entrance = self.origin
+        proxy = None
+        if scenario.redirected:
+            first = self._control.ask(
+                do="open", kind=kind, script=["redirect"], location=f"{url}{self.origin}"
+            )["port"]
+        if scenario.proxy:
+            entrance = self._control.ask(do="open", kind=scenario.proxy)["port"]
+            proxy = f"{'socks5' if scenario.proxy == 'socks' else 'http'}://{host}:{entrance}"
+        return Cell(plan["client"], scenario, variant, f"{url}{first}", proxy, entrance, plan["ca_file"])
+
+    def _live(self) -> None:
+        started = time.monotonic()
+        try:
+            client = self._driver_class(self.cell)
+            body = client.run(lambda: self._story(client))
+            self.result.outcome = "answered" if body == ANSWER else "truncated"
+        except BaseException as error:
+            self.result.outcome = "failed"
+            self.result.error = repr(error)
+        self.result.seconds = round(time.monotonic() - started, 3)
+        self.ended = time.monotonic()
+
+    async def _story(self, client: Driver) -> str:
+        """Open, ask as often as the scenario says, hold in time; return the last answer."""
+        scenario = self.cell.scenario
+        target = await client.open()
+        try:
+            body = ""
+            for request in range(scenario.requests):
+                if self.cell.variant == "held" and request == scenario.hold_before:
+                    self._hold(target)
+                body = await client.fetch(target)
+            return body
+        finally:
+            await client.close(target)
+
+    def _hold(self, target: Any) -> None:
+        import keptalive
+
+        held = keptalive.hold(target, keptalive.Policy.parse(self.cell.scenario.policy))
+        if held is not target:
+            raise AssertionError(f"hold() gave back {held!r} for {target!r}")
+
+    def look(self, sock: socket.socket) -> dict[str, int]:
+        """Look at one of the cell's connections while it waits; do to it what its variant asks for."""
+        policy = self.cell.scenario.policy
+        if self.cell.variant == "raw" and witness.options(sock) != witness.wanted(policy):
+            witness.set_options(sock, policy)
+        return witness.options(sock)
+
+    def finish(self) -> Result:
+        """Fetch what the server counted."""
+        report = self._control.ask(do="report", ports=[self.origin, self.cell.port])
+        self.result.requests = report[str(self.origin)]["requests"]
+        self.result.methods = report[str(self.origin)]["methods"]
+        self.result.connections = report[str(self.cell.port)]["connections"]
+        return self.result
+
+
+class Watch:
+    """Looks at every cell's sockets until each cell has ended or is lost."""
+
+    def __init__(self, cells: list[Running], host: str, control: Control) -> None:
+        self._cells = cells
+        self._host = host
+        self._control = control
+        self._first: dict[str, Running] = {}  # of each scenario: the others are lost if it ends before them
+        for cell in cells:
+            self._first.setdefault(cell.result.scenario, cell)
+
+    def until_the_end(self) -> None:
+        started = time.monotonic()
+        while any(self._waits(cell, started) for cell in self._cells):
+            self._look()
+            time.sleep(TICK)
+
+    def _waits(self, cell: Running, started: float) -> bool:
+        if cell.ended is not None:
+            return False
+        now = time.monotonic()
+        twin = self._first[cell.result.scenario]
+        if twin.ended is None:
+            return now < started + PATIENCE
+        return now < twin.ended + GRACE
+
+    def _look(self) -> None:
+        by_port: dict[int, list[socket.socket]] = {}
+        with witness.established(self._host) as found:
+            for port, sock in found:
+                by_port.setdefault(port, []).append(sock)
+            for cell in self._cells:
+                socks = by_port.get(cell.cell.port)
+                if socks and cell.ended is None:
+                    cell.result.options = [cell.look(sock) for sock in socks]
+            self._let_paths_die(by_port)
+
+    def _let_paths_die(self, by_port: dict[int, list[socket.socket]]) -> None:
+        dying = [cell for cell in self._cells if cell.cell.scenario.dies and cell.ended is None]
+        if not dying:
+            return
+        report = self._control.ask(do="report", ports=[cell.origin for cell in dying])
+        for cell in dying:
+            if report[str(cell.origin)]["halves"]:
+                for sock in by_port.get(cell.cell.port, ()):
+                    witness.cut(sock)
+
+
+def main(plan: dict[str, Any]) -> None:
+    complaints: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            complaints.append(record.getMessage())
+
+    logging.getLogger("keptalive").addHandler(Keep())
+    control = Control(plan["host"], plan["control"])
+    cells = [Running(plan, scenario, variant, control) for scenario, variant in plan["cells"]]
+    for cell in cells:
+        cell.thread.start()
+    Watch(cells, plan["host"], control).until_the_end()
+    for cell in cells:
+        result = cell.finish()
+        result.complaints = complaints
+        print(json.dumps(asdict(result)))
+    sys.stdout.flush()
+    os._exit(0)  # some threads wait for ever: that is what was to be shown
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

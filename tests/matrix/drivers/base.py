@@ -1,0 +1,99 @@
+"""What a driver is, and how its coroutines are run.
+
+Rule: every driver's methods are coroutines, those of blocking clients just never wait. So the story of a
+cell is told once, in `child`, and each client runs it in its own way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar
+
+from matrix.cells import MATRIX, RETRY_AFTER, SCENARIOS, Cell, Scenario, Target
+
+Story = Callable[[], Coroutine[Any, Any, str]]
+
+
+def blocking(story: Story) -> str:
+    """Run the coroutine of a client that blocks: it must end without ever waiting."""
+    try:
+        story().send(None)
+    except StopIteration as end:
+        return end.value
+    raise RuntimeError("a blocking client's driver awaited something")
+
+
+def on_asyncio(story: Story) -> str:
+    return asyncio.run(story())
+
+
+def on_trio(story: Story) -> str:
+    import trio
+
+    return trio.run(story)
+
+
+def on_uvloop(story: Story) -> str:
+    import uvloop
+
+    loop = uvloop.new_event_loop()
+    try:
+        return loop.run_until_complete(story())
+    finally:
+        loop.close()
+
+
+class Driver:
+    """Drives one client through one cell. Subclasses say what their client has."""
+
+    #: The library that must be there, and the one that SOCKS needs; None if it is in the standard library.
+    needs: ClassVar[tuple[str, ...]] = ()
+    run: ClassVar[Callable[[Story], str]] = staticmethod(blocking)
+    #: What it talks to, a kind of the server's.
+    server: ClassVar[str] = "http"
+    #: Which scenarios of the matrix the client has.
+    matrix: ClassVar[tuple[str, ...]] = tuple(MATRIX)
+    #: What its retry answers to, a key of RETRY_AFTER.
+    retries_after: ClassVar[str] = "503"
+    #: How many POSTs a retry setting of one makes of a POST whose connection died; None: no such setting.
+    posts_with_a_retry: ClassVar[int | None] = None
+    #: How the bodies it reads may be delimited.
+    truncations: ClassVar[tuple[str, ...]] = ("close", "length", "chunked")
+
+    @classmethod
+    def scenario(cls, name: str) -> Scenario:
+        """Return a scenario as this client has it."""
+        return RETRY_AFTER[cls.retries_after] if name == "retry" else SCENARIOS[name]
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self.method = cell.scenario.method
+
+    async def open(self) -> Target:
+        """Return what hold() takes."""
+        raise NotImplementedError
+
+    async def fetch(self, target: Target) -> str:
+        """Ask once; return the whole answer."""
+        raise NotImplementedError
+
+    async def close(self, target: Target) -> None:
+        """Close what was opened."""
+        target.close()
+
+    def request_head(self) -> bytes:
+        """Return a request written by hand, for drivers of bare connections."""
+        return (f"{self.method} / HTTP/1.1\r\nHost: {self.cell.host}\r\nContent-Length: 0\r\n\r\n").encode()
+
+
+def answer_within(message: bytes) -> str | None:
+    """Return the body of a response with Content-Length as soon as all of it is there."""
+    head, found, body = message.partition(b"\r\n\r\n")
+    if not found:
+        return None
+    for line in head.decode("latin-1").lower().split("\r\n"):
+        name, _, value = line.partition(":")
+        if name == "content-length":
+            return body.decode() if len(body) >= int(value) else None
+    return None

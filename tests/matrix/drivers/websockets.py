@@ -1,0 +1,50 @@
+"""websockets: a connection, sync and asyncio, its own pings off (they would keep the path open)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matrix.cells import Target
+from matrix.drivers.base import Driver, on_asyncio
+
+
+class Sync(Driver):
+    needs = ("websockets",)
+    # Through an HTTP proxy a WebSocket always makes a tunnel, with TLS or without.
+    matrix = ("plain", "tls", "http-proxy", "connect-proxy", "socks", "pooled")
+    truncations = ()
+    server = "websocket"
+
+    def _where(self) -> tuple[str, dict[str, Any]]:
+        cell = self.cell
+        options: dict[str, Any] = {"proxy": cell.proxy, "ping_interval": None}
+        if cell.scenario.tls:
+            options["ssl"] = cell.context()
+        return cell.url.replace("http", "ws", 1), options
+
+    async def open(self) -> Target:
+        from websockets.sync.client import connect
+
+        url, options = self._where()
+        return connect(url, **options)
+
+    async def fetch(self, target: Target) -> str:
+        target.send("Take your time.")
+        return target.recv()
+
+
+class Asyncio(Sync):
+    run = staticmethod(on_asyncio)
+
+    async def open(self) -> Target:
+        from websockets.asyncio.client import connect
+
+        url, options = self._where()
+        return await connect(url, **options)
+
+    async def fetch(self, target: Target) -> str:
+        await target.send("Take your time.")
+        return await target.recv()
+
+    async def close(self, target: Target) -> None:
+        await target.close()

@@ -1,0 +1,191 @@
+"""Runs the cells that the chosen tests ask for: a server, and a child process for each client.
+
+Rule: everything runs before the first test looks, once a session, and has ended by then; the tests only
+read results. A cell's waiting overlaps with that of the others, so forty clients take little more than one.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import keptalive
+from keptalive.errors import LabError
+from keptalive.lab import open_lab
+from matrix.cells import DELAY, IDLE_TIMEOUT, variants
+from matrix.child import Result
+from matrix.drivers import driver
+from support import clean_environment, missing, require
+
+#: Children at a time. They mostly wait; importing an SDK is what takes a core, for two seconds.
+AT_A_TIME = 3 * (os.cpu_count() or 1)
+#: How long a child may take in all, from its first import.
+PATIENCE = 120
+
+Popen = Callable[..., "subprocess.Popen[Any]"]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where a run takes place: how a program is started on either side, and the server's address."""
+
+    popen: Popen
+    popen_server: Popen
+    host: str
+
+
+class Results:
+    """What became of each cell that was run."""
+
+    def __init__(self) -> None:
+        self._results: dict[tuple[str, str, str], Result] = {}
+        self._said: dict[str, str] = {}
+
+    def take(self, client: str, printed: str, said: str) -> None:
+        """Take down what a child printed, and what it said on stderr."""
+        self._said[client] = said
+        for line in printed.splitlines():
+            result = Result(**json.loads(line))
+            self._results[client, result.scenario, result.variant] = result
+
+    def get(self, client: str, scenario: str, variant: str) -> Result:
+        """Return a cell's result; fails the test with the child's own words if there is none."""
+        result = self._results.get((client, scenario, variant))
+        if result is None:
+            pytest.fail(f"the child process for {client} gave no result:\n{self._said.get(client, '')}")
+        return result
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self._results.values())
+
+
+def need(client: str) -> None:
+    """Skip the test (in CI: fail it) if the client's library is not installed."""
+    require(_installed(client), f"needs {' and '.join(driver(client).needs)}")
+
+
+def _installed(client: str) -> bool:
+    return all(importlib.util.find_spec(library) for library in driver(client).needs)
+
+
+_IN_THE_LAB = pytest.StashKey[Results]()
+
+
+def results_in_the_lab(session: pytest.Session) -> Results:
+    """Return what became of every cell behind the firewall that this session's tests ask for."""
+    if _IN_THE_LAB not in session.stash:
+        try:
+            lab = open_lab(f"idle-drop:{IDLE_TIMEOUT}", engine="kernel")
+        except LabError as error:
+            missing(str(error))
+        with lab:
+            ground = Ground(lab.popen, lab.popen_server, lab.host)
+            session.stash[_IN_THE_LAB] = run(_asked_for(session, "lab_results"), ground)
+    return session.stash[_IN_THE_LAB]
+
+
+def results_on_loopback(session: pytest.Session) -> Results:
+    """Return what became of the cells that need no firewall."""
+    ground = Ground(subprocess.Popen, subprocess.Popen, "127.0.0.1")
+    return run(_asked_for(session, "loopback_results"), ground)
+
+
+def _asked_for(session: pytest.Session, fixture: str) -> dict[str, list[str]]:
+    """Return the scenarios of each client that the chosen tests with this fixture are about."""
+    asked: dict[str, dict[str, None]] = defaultdict(dict)
+    for item in session.items:
+        if isinstance(item, pytest.Function) and fixture in item.fixturenames:
+            parameters = item.callspec.params
+            asked[parameters["client"]][parameters["scenario"]] = None
+    return {client: list(scenarios) for client, scenarios in asked.items() if _installed(client)}
+
+
+def run(asked: Mapping[str, Sequence[str]], ground: Ground) -> Results:
+    """Run the scenarios of each client, every variant of them, and return when all have ended."""
+    results = Results()
+    with tempfile.TemporaryDirectory() as folder:
+        ca_file = _certificates(Path(folder), ground.host)
+        with _server(ground, Path(folder) / "server.pem") as control:
+
+            def one(client: str) -> None:
+                plan = {
+                    "client": client,
+                    "cells": [(name, variant) for name in asked[client] for variant in variants(name)],
+                    "host": ground.host,
+                    "control": control,
+                    "ca_file": ca_file,
+                }
+                results.take(client, *_child(ground, plan))
+
+            with ThreadPoolExecutor(AT_A_TIME) as pool:
+                for done in [pool.submit(one, client) for client in asked]:
+                    done.result()
+    return results
+
+
+def _child(ground: Ground, plan: dict[str, Any]) -> tuple[str, str]:
+    """Run one client's child; return what it printed and what it said on stderr."""
+    child = ground.popen(
+        [sys.executable, "-m", "matrix.child", json.dumps(plan)],
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with child:
+        try:
+            return child.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            printed, said = child.communicate()
+            return printed, f"{said}\nended after {PATIENCE} s"
+
+
+@contextmanager
+def _server(ground: Ground, certificate: Path) -> Iterator[int]:
+    """Run the server; yield its control port."""
+    server = ground.popen_server(
+        [sys.executable, "-m", "matrix.server", ground.host, str(certificate), str(DELAY)],
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # clients that die in the middle of a handshake are its daily bread
+        text=True,
+    )
+    with server:
+        try:
+            assert server.stdout is not None
+            yield int(server.stdout.readline())
+        finally:
+            server.kill()
+
+
+def _environment() -> dict[str, str]:
+    """Return an environment in which a child finds this folder's modules, and keptalive, and no proxies."""
+    here = Path(__file__).resolve().parents[1]
+    library = Path(keptalive.__file__).resolve().parents[1]
+    return {**clean_environment(), "PYTHONPATH": os.pathsep.join(map(str, (here, library)))}
+
+
+def _certificates(folder: Path, host: str) -> str:
+    """Write a certificate for the server into *folder*; return the path of its CA's."""
+    import trustme
+
+    ca = trustme.CA()
+    ca.issue_cert(host).private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    ca.cert_pem.write_to_path(folder / "ca.pem")
+    return str(folder / "ca.pem")
