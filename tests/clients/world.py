@@ -6,15 +6,15 @@ client or of keptalive.
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from clients.live import towards
 from clients.servers import HttpProxy, Origin, Server, SocksProxy, authority
 from keptalive import Policy
-from matrix.witness import established, options, wanted
+from matrix.witness import wanted
 
 POLICY = Policy(idle=30, interval=10, count=4)
 LATER = Policy(idle=20, interval=5, count=3)
@@ -57,30 +57,16 @@ class World:
         for server in self.servers:
             server.close()
 
-    def route(self, name: str) -> tuple[str | None, str]:
-        """Return (URL of the proxy or None, URL of the origin) for a route of ROUTES."""
+    def route(self, name: str) -> tuple[str | None, str, Server]:
+        """Return (URL of the proxy or None, URL of the origin, the server connected to) for one of ROUTES."""
         proxy, origin = ROUTES[name]
-        return None if proxy is None else getattr(self, proxy).url(""), getattr(self, origin).url()
+        first = getattr(self, proxy or origin)
+        return first.url("") if proxy else None, getattr(self, origin).url(), first
 
-    def kernel(self, *servers: Server) -> list[tuple[int, ...]]:
-        """Return (enabled, idle, interval, count) of each connection of this process's client to *servers*.
 
-        All servers if none is named; connections that the proxies make are not the client's.
-        """
-        ports = {server.port for server in servers or self.servers}
-        others = self._of_proxies()
-        with established("127.0.0.1") as found:
-            clients = [s for port, s in found if port in ports and s.getsockname()[1] not in others]
-            return [tuple(options(sock).values()) for sock in clients]
-
-    def _of_proxies(self) -> set[int]:
-        """Return the local ports of the connections that the proxies opened."""
-        ports = set()
-        for server in self.servers:
-            for sock in list(server._open):
-                with contextlib.suppress(OSError):
-                    ports.add(sock.getsockname()[1])
-        return ports
+def kernel(*servers: Server) -> list[tuple[int, ...]]:
+    """Return (enabled, idle, interval, count) of each connection of this process to *servers*."""
+    return [tuple(state.values()) for server in servers for state in towards(server)]
 
 
 def as_kernel(policy: Policy) -> tuple[int, ...]:
