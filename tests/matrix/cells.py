@@ -78,12 +78,14 @@ TRUNCATIONS = {
     for tls in (False, True)
 }
 
-SCENARIOS = {**MATRIX, **DEAD_PATHS, **TRUNCATIONS}
+FULL_SIZE = {"full-size": Scenario(policy="60:60:100")}
+
+SCENARIOS = {**MATRIX, **DEAD_PATHS, **TRUNCATIONS, **FULL_SIZE}
 
 
 def variants(scenario: str) -> tuple[str, ...]:
     """What a client is given: keptalive; nothing; or the same options, set on its sockets by another hand."""
-    return ("held", "plain") if scenario in MATRIX else ("held", "plain", "raw")
+    return ("held", "plain", "raw") if scenario in {**DEAD_PATHS, **TRUNCATIONS} else ("held", "plain")
 
 
 @dataclass

@@ -29,8 +29,6 @@ from matrix.server import ANSWER
 
 #: How long the plain twin may be later than the held one before it counts as lost.
 GRACE = 1.5
-#: How long the held one may take in all: its answer, two retries, a machine under load.
-PATIENCE = 40.0
 #: How often the sockets are looked at.
 TICK = 0.1
 
@@ -153,8 +151,9 @@ class Running:
 class Watch:
     """Looks at every cell's sockets until each cell has ended or is lost."""
 
-    def __init__(self, cells: list[Running], host: str, control: Control) -> None:
+    def __init__(self, cells: list[Running], host: str, control: Control, patience: float) -> None:
         self._cells = cells
+        self._patience = patience
         self._host = host
         self._control = control
         self._first: dict[str, Running] = {}  # of each scenario: the others are lost if it ends before them
@@ -173,7 +172,7 @@ class Watch:
         now = time.monotonic()
         twin = self._first[cell.result.scenario]
         if twin.ended is None:
-            return now < started + PATIENCE
+            return now < started + self._patience
         return now < twin.ended + GRACE
 
     def _look(self) -> None:
@@ -210,7 +209,7 @@ def main(plan: dict[str, Any]) -> None:
     cells = [Running(plan, scenario, variant, control) for scenario, variant in plan["cells"]]
     for cell in cells:
         cell.thread.start()
-    Watch(cells, plan["host"], control).until_the_end()
+    Watch(cells, plan["host"], control, plan["patience"]).until_the_end()
     for cell in cells:
         result = cell.finish()
         result.complaints = complaints
