@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "keptalive"
 
 # Bottom to top. A file may import from lower layers and from its own package.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("_version",),
+    ("_version", "tcp_states"),
     ("errors", "tcp_info", "protection"),
     ("policy",),
     ("presets", "platforms"),
@@ -22,6 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cover",),
     ("linux",),
     ("clients",),
+    ("survey",),
     ("holding", "process_wide", "connections"),
     ("lab",),
     ("rescue", "probing"),

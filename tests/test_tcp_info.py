@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from keptalive import tcp_info
 from keptalive.sockets import read_tcp_info
+from keptalive.tcp_states import STATES
 from support import tcp_pair
 
 # Built by the layout of linux/tcp.h: 8 bytes of flags, then 32-bit and 64-bit fields.
@@ -63,7 +64,7 @@ def test_any_bytes_decode(data: bytes) -> None:
     """No length and no content is an error."""
     info = tcp_info.parse(data)
 
-    assert info.state in tcp_info.STATES
+    assert info.state in STATES
 
 
 def test_a_live_socket() -> None:

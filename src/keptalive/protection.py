@@ -8,8 +8,6 @@ socket itself tells them.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 #: Seconds. A keepalive timer that fires within them protects: the shortest idle timeout of a
 #: common box that drops in silence is 240 s (Azure), and timers fire up to an eighth late.
 SOON = 200
@@ -19,24 +17,39 @@ SOON = 200
 AWAITING = ("ESTABLISHED", "CLOSE-WAIT")
 
 
-class Settings(NamedTuple):
+class Settings:
     """What a socket says of itself when asked. Times in seconds; a user timeout of None is off, too."""
 
-    keepalive: bool | None = None
-    idle: int | None = None
-    interval: int | None = None
-    count: int | None = None  # type: ignore[assignment]  # the word for it, rather than tuple's method
-    user_timeout: float | None = None
+    __slots__ = ("count", "idle", "interval", "keepalive", "user_timeout")
+
+    def __init__(
+        self,
+        keepalive: bool | None = None,
+        idle: int | None = None,
+        interval: int | None = None,
+        count: int | None = None,
+        user_timeout: float | None = None,
+    ) -> None:
+        self.keepalive = keepalive
+        self.idle = idle
+        self.interval = interval
+        self.count = count
+        self.user_timeout = user_timeout
 
 
-class Facts(NamedTuple):
+class Facts:
     """What is known about a connection beside its addresses, its owner and its countdown."""
 
-    state: str
-    timer: str
-    probes: int
-    protected: bool | None
-    settings: Settings
+    __slots__ = ("probes", "protected", "settings", "state", "timer")
+
+    def __init__(
+        self, state: str, timer: str, probes: int, protected: bool | None, settings: Settings
+    ) -> None:
+        self.state = state
+        self.timer = timer
+        self.probes = probes
+        self.protected = protected
+        self.settings = settings
 
 
 def judge(state: str, timer: str, probes: int, *, late: bool = False, asked: Settings | None = None) -> Facts:

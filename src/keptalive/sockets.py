@@ -12,7 +12,7 @@ import errno
 import socket
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 from keptalive import platforms, tcp_info
 from keptalive.environment import VARIABLE, default_policy, switched_off
@@ -47,7 +47,10 @@ class SocketLike(Protocol):
     def type(self) -> int:
         """Return SOCK_STREAM or the like."""
 
-    def getsockopt(self, level: int, optname: int, buflen: int = ..., /) -> Any:
+    @overload
+    def getsockopt(self, level: int, optname: int, /) -> int: ...
+    @overload
+    def getsockopt(self, level: int, optname: int, buflen: int, /) -> bytes:
         """Read an option: an int, or bytes if *buflen* is given."""
 
     def setsockopt(self, level: int, optname: int, value: int, /) -> None:
@@ -215,17 +218,7 @@ def read_socket(sock: SocketLike) -> SocketState:
     """Return what the kernel holds for one TCP socket. Raises UnknownTarget for any other socket."""
     if not is_tcp(sock):
         raise UnknownTarget(f"{_kind(sock)} has no TCP keepalive")
-    platform = platforms.current()
-    values: dict[Field, float | None] = {}
-    for field in FIELDS:
-        option = platform.options.get(field)
-        values[field] = None
-        if option is not None:
-            try:
-                values[field] = option.decode(sock.getsockopt(option.level, option.number))
-            except OSError as error:
-                if error.errno == errno.EBADF:
-                    raise SocketError(error.errno, "the socket is closed") from error
+    values = read_options(sock)
     enabled = values.pop("enabled")
     return SocketState(
         enabled=None if enabled is None else bool(enabled),
@@ -234,6 +227,19 @@ def read_socket(sock: SocketLike) -> SocketState:
         remote=_address(sock.getpeername),
         **values,  # type: ignore[arg-type]  # idle, interval and count decode to int
     )
+
+
+def read_options(sock: SocketLike) -> dict[Field, float | None]:
+    """Return each field as the kernel holds it, None where it would not say. Raises SocketError if closed."""
+    options = platforms.current().options
+    values: dict[Field, float | None] = dict.fromkeys(FIELDS)
+    for field, option in options.items():
+        try:
+            values[field] = option.decode(sock.getsockopt(option.level, option.number))
+        except OSError as error:
+            if error.errno == errno.EBADF:
+                raise SocketError(error.errno, "the socket is closed") from error
+    return values
 
 
 def read_tcp_info(sock: SocketLike) -> TcpInfo | None:

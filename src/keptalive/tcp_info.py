@@ -10,11 +10,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-# include/net/tcp_states.h
-STATES = (
-    "UNKNOWN", "ESTABLISHED", "SYN-SENT", "SYN-RECV", "FIN-WAIT-1", "FIN-WAIT-2", "TIME-WAIT",
-    "CLOSE", "CLOSE-WAIT", "LAST-ACK", "LISTEN", "CLOSING", "NEW-SYN-RECV",
-)  # fmt: skip
+from keptalive.tcp_states import state_name
 
 #: Bytes to ask getsockopt(TCP_INFO) for: room for more than any kernel sends today.
 SIZE = 512
@@ -68,11 +64,10 @@ def parse(data: bytes) -> TcpInfo:
     """Decode what getsockopt(TCP_INFO) returned; any length, even none at all."""
     if not data:
         return TcpInfo("UNKNOWN")
-    state = STATES[data[0]] if data[0] < len(STATES) else "UNKNOWN"
     values: dict[str, float | None] = {}
     for name, offset, code, factor in _LAYOUT:
         if offset + struct.calcsize(code) > len(data):
             break
         (value,) = struct.unpack_from("=" + code, data, offset)
         values[name] = value if factor is None else value * factor
-    return TcpInfo(state, **values)  # type: ignore[arg-type]  # names come from the layout above
+    return TcpInfo(state_name(data[0]), **values)  # type: ignore[arg-type]  # names come from the layout above

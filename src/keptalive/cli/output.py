@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, TextIO
 
 from keptalive.errors import KeptaliveError
+
+TYPE_CHECKING = False  # type checkers take it for true; importing typing for it would cost 5 ms
+if TYPE_CHECKING:
+    from typing import Any, TextIO
 
 SCHEMA = 1
 

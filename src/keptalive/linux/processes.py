@@ -77,6 +77,15 @@ def status(pid: int) -> dict[str, str]:
     return {key: value.strip() for key, _, value in lines}
 
 
+def soft_limit(pid: int, resource: str) -> int | None:
+    """Return a limit of a process, named as in /proc/PID/limits; None if it is unlimited or the process is gone."""
+    for line in _text(pid, "limits").splitlines():
+        if line.startswith(resource):
+            value = line.removeprefix(resource).split()[0]
+            return int(value) if value.isdecimal() else None
+    return None
+
+
 def owners(wanted: Collection[int] | None = None) -> tuple[dict[int, tuple[int, int]], list[int]]:
     """Return inode -> (pid, descriptor) for the open sockets of all processes, and who would not tell.
 

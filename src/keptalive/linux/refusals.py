@@ -53,7 +53,7 @@ def _cause(pid: int, *, fetching: bool) -> tuple[str, str]:
             "or has asked for that: PR_SET_DUMPABLE)",
             _AS_ROOT,
         )
-    scope = _yama_scope()
+    scope = yama_scope()
     if fetching and scope:
         return (
             f"Yama forbids it (kernel.yama.ptrace_scope = {scope})",
@@ -97,7 +97,8 @@ def _owner_in_proc(pid: int) -> int | None:
         return None
 
 
-def _yama_scope() -> int:
+def yama_scope() -> int:
+    """Return kernel.yama.ptrace_scope: 0 lets a user at their own processes, 1 at their descendants only, 3 nobody."""
     try:
         with open(_YAMA) as stream:  # noqa: PTH123
             return int(stream.read())

@@ -22,6 +22,7 @@ from struct import error as StructError
 
 from keptalive.errors import NotSupported, SocketError
 from keptalive.linux import netlink
+from keptalive.linux.ahead import ahead
 from keptalive.linux.endpoints import with_interface
 
 Record = tuple[bytes, int, int, bytes, bytes, int, int, int]
@@ -52,23 +53,31 @@ TIMERS = ("off", "on", "keepalive", "timewait", "persist")
 
 
 def tcp_sockets(sock: _socket.socket, states: int = CONNECTIONS) -> Iterator[list[Record]]:
-    """Yield the records of all TCP sockets of the namespace of *sock*, a netlink socket.
+    """Yield the records of all TCP sockets in the namespace of *sock*, a netlink socket; close that.
 
-    Raises NotSupported if this kernel has no table to show, SocketError for an answer cut short.
+    They come in batches of a few hundred, as the kernel goes through its table. Raises
+    NotSupported if this kernel has no table to show, SocketError for an answer cut short.
     """
-    for family in (_AF_INET, _AF_INET6):
-        body = _REQUEST.pack(family, _IPPROTO_TCP, 0, 0, states)
-        try:
+    for family, length, messages in ahead(_dumps(sock, states)):
+        yield decode(family, length, messages)
+
+
+def _dumps(sock: _socket.socket, states: int) -> Iterator[tuple[int, int, bytes]]:
+    """Yield (family, length, messages): runs of messages of the same length, for IPv4, then IPv6."""
+    try:
+        for family in (_AF_INET, _AF_INET6):
+            body = _REQUEST.pack(family, _IPPROTO_TCP, 0, 0, states)
             for length, messages in netlink.dump(sock, _SOCK_DIAG_BY_FAMILY, body):
-                yield decode(family, length, messages)
-        except SocketError as error:
-            if error.errno not in (errno.ENOENT, errno.EAFNOSUPPORT):
-                raise
-            if family == _AF_INET6:
-                return  # this kernel runs without IPv6
+                yield family, length, messages
+    except SocketError as error:
+        if error.errno not in (errno.ENOENT, errno.EAFNOSUPPORT):
+            raise
+        if family == _AF_INET:  # otherwise this kernel just runs without IPv6
             raise NotSupported(f"this kernel does not list its TCP sockets: {error.strerror}").with_hint(
                 "its module tcp_diag may be missing: modprobe tcp_diag"
             ) from error
+    finally:
+        sock.close()
 
 
 def decode(family: int, length: int, messages: bytes) -> list[Record]:
