@@ -59,7 +59,7 @@ def check_endings(
 ) -> None:
     """Assert that a held client raises *error*, and that plain ones do as their Python does.
 
-    cut_short: the framings whose bodies the plain client cuts short, with success, over TLS if READS_DEATH_AS_END.
+    cut_short: the framings whose bodies a plain client cuts short with success if READS_DEATH_AS_END.
     """
     for case, outcome in outcomes.items():
         if not case.held and case.tls and READS_DEATH_AS_END and case.framing in cut_short:

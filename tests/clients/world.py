@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from clients.live import towards
 from clients.servers import HttpProxy, Origin, Server, SocksProxy, authority
 from keptalive import Policy
-from matrix.witness import wanted
+from matrix.witness import established, options, wanted
 
 POLICY = Policy(idle=30, interval=10, count=4)
 LATER = Policy(idle=20, interval=5, count=3)
@@ -66,7 +65,9 @@ class World:
 
 def kernel(*servers: Server) -> list[tuple[int, ...]]:
     """Return (enabled, idle, interval, count) of each connection of this process to *servers*."""
-    return [tuple(state.values()) for server in servers for state in towards(server)]
+    with established("127.0.0.1") as found:
+        ports = [server.port for server in servers]
+        return [tuple(options(sock).values()) for port, sock in found if port in ports]
 
 
 def as_kernel(policy: Policy) -> tuple[int, ...]:
