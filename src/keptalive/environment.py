@@ -12,7 +12,10 @@ import os
 import warnings
 
 from keptalive.errors import KeptaliveWarning, PolicyError
-from keptalive.policy import Policy
+
+TYPE_CHECKING = False  # type checkers take it for true
+if TYPE_CHECKING:
+    from keptalive.policy import Policy
 
 VARIABLE = "KEPTALIVE_POLICY"
 
@@ -24,6 +27,8 @@ def switched_off() -> bool:
 
 def default_policy() -> Policy:
     """Return the policy that holds where none was given."""
+    from keptalive.policy import Policy  # its dataclass takes 15 ms, which asking for "off" should not
+
     text = os.environ.get(VARIABLE, "").strip()
     if not text or switched_off():
         return Policy()
