@@ -1,4 +1,4 @@
-"""What the kernel holds for this process's connections to a server: neither keptalive nor the client is asked."""
+"""What the kernel holds for this process's connections to a server; keptalive and the client are not asked."""
 
 from __future__ import annotations
 
