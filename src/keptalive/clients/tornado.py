@@ -13,10 +13,11 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from tornado import httpclient, iostream, simple_httpclient, tcpclient
+from tornado import httpclient, httputil, iostream, simple_httpclient, tcpclient
 
 from keptalive.clients import plain_sockets
-from keptalive.cover import Cover, cover_of, put_cover, wrap
+from keptalive.cover import Cover
+from keptalive.seams import cover_of, put_cover, wrap
 
 
 def serves(target: object) -> bool:
@@ -38,7 +39,8 @@ def hold(target: Any, cover: Cover) -> None:
     elif isinstance(target, simple_httpclient.SimpleAsyncHTTPClient):
         if target.active:
             cover.refuse(f"{len(target.active)} requests under way: tornado does not show their connections")
-        hold(target.tcp_client, cover)
+        put_cover(target.tcp_client, cover)
+        wrap(target.tcp_client, "connect", _connect_for_http)
     elif hasattr(target, "_multi"):
         _hold_curl(target, cover)
     else:
@@ -57,16 +59,34 @@ async def _connect(client: Any, connect: Callable[..., Any], *args: Any, **kwarg
     cover = cover_of(client)
     if cover is not None:
         cover.protect(stream.socket)
-        wrap(stream, "read_until_close", _read_until_close)
     return stream
 
 
-async def _read_until_close(stream: Any, read: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Let a body that the server ends by closing fail if the connection died instead."""
-    body = await read(*args, **kwargs)
-    if isinstance(stream.error, OSError):
-        raise stream.error
-    return body
+async def _connect_for_http(client: Any, connect: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    stream = await _connect(client, connect, *args, **kwargs)
+    if cover_of(client) is not None:
+        for name in ("read_bytes", "read_until", "read_until_close"):  # what bodies are read with
+            wrap(stream, name, _read)
+    return stream
+
+
+async def _read(stream: Any, read: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Let the reading of a body fail where the connection died; the request ends as HTTPStreamClosedError.
+
+    tornado takes the end of a connection for the end of a body that has no other,
+    whatever ended it, and leaves a request whose body has a length or chunks waiting.
+    """
+    try:
+        data = await read(*args, **kwargs)
+    except iostream.StreamClosedError as end:
+        if not isinstance(end.real_error, OSError):
+            raise
+    else:
+        if not (stream.closed() and isinstance(stream.error, OSError)):
+            return data
+    # on_connection_close() would raise what it finds here, into a log, and the request would wait for ever.
+    died, stream.error = stream.error, None
+    raise httputil.HTTPInputError(f"the connection died: {died}") from died
 
 
 def _hold_curl(client: Any, cover: Cover) -> None:
