@@ -19,7 +19,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("presets", "platforms"),
     ("environment",),
     ("sockets",),
+    ("ends",),
     ("cover",),
+    ("seams",),
     ("linux",),
     ("clients",),
     ("survey",),
@@ -36,7 +38,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 THIRD_PARTY_IN = {
     "clients": None,  # each file its own library
     "process_wide": {"uvloop", "pycurl", "gevent", "asyncio"},
-    "lab": {"pyroute2", "trustme", "pytest"},
+    "lab": {"pyroute2", "trustme", "pytest", "requests", "httpx", "aiohttp"},  # the last three: demo
     "cli": {"rich"},
 }
 
@@ -121,7 +123,10 @@ def test_no_client_module_imports_another_unless_its_library_does() -> None:
         "httpx_family": {"httpcore", "httpx_aiohttp"},
         "httpx_aiohttp": {"aiohttp"},
         "sdks": {"httpx", "httpx2"},
-        **dict.fromkeys(("anyio", "asyncio_streams", "tornado", "trio_streams", "websockets"), {"plain_sockets"}),
+        **{
+            name: {"plain_sockets"}
+            for name in ("anyio", "asyncio_streams", "tornado", "trio_streams", "websockets")
+        },
     }
     found = {}
     for path in (SOURCE / "clients").glob("*.py"):

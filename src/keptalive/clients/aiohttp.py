@@ -16,8 +16,9 @@ from typing import Any
 
 import aiohttp
 
-from keptalive.cover import Cover, cover_of, put_cover, wrap
+from keptalive.cover import Cover
 from keptalive.policy import Policy
+from keptalive.seams import cover_of, put_cover, wrap
 
 
 def socket_factory(policy: Policy | None = None) -> Callable[[Any], socket.socket]:

@@ -18,7 +18,8 @@ import botocore.response
 import botocore.session
 
 from keptalive.clients import urllib3
-from keptalive.cover import Cover, cover_of, follow, put_cover
+from keptalive.cover import Cover
+from keptalive.seams import cover_of, follow, put_cover
 
 _SEAMS = ("_manager", "_proxy_managers", "_get_proxy_manager")
 

@@ -16,8 +16,9 @@ from __future__ import annotations
 import http.client
 from typing import Any
 
-from keptalive.cover import Cover, follow, put_cover
+from keptalive.cover import Cover
 from keptalive.policy import Policy
+from keptalive.seams import follow, put_cover
 
 # Methods that return the connected socket before anything is said on it.
 _MAKERS = ("_new_conn", "_create_connection")

@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from keptalive.cover import Cover, watch_end, wrap
+from keptalive.cover import Cover
+from keptalive.ends import watch_end
+from keptalive.seams import wrap
 
 
 def serves(target: object) -> bool:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from keptalive.clients import aiohttp
-from keptalive.cover import Cover, cover_of, put_cover, wrap
+from keptalive.cover import Cover
+from keptalive.seams import cover_of, put_cover, wrap
 
 
 def hold(target: Any, cover: Cover) -> None:

@@ -13,8 +13,9 @@ from types import ModuleType
 from typing import Any
 
 from keptalive.clients import httpcore
-from keptalive.cover import Cover, cover_of, put_cover, wrap
+from keptalive.cover import Cover
 from keptalive.policy import Policy
+from keptalive.seams import cover_of, put_cover, wrap
 
 # The module of `clients` that covers it, and the pool or transport to be covered.
 Part = tuple[ModuleType, Any]

@@ -10,7 +10,8 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from keptalive.cover import Cover, watch_end
+from keptalive.cover import Cover
+from keptalive.ends import watch_end
 from keptalive.sockets import apply, is_tcp
 
 

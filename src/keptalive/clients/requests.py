@@ -17,8 +17,9 @@ from typing import Any
 import requests.adapters
 
 from keptalive.clients import urllib3
-from keptalive.cover import Cover, cover_of, follow, put_cover
+from keptalive.cover import Cover
 from keptalive.policy import Policy
+from keptalive.seams import cover_of, follow, put_cover
 
 # What an adapter's send() asks for a pool.
 _POOL_SOURCES = ("get_connection_with_tls_context", "get_connection")

@@ -16,7 +16,8 @@ import urllib3
 from urllib3.response import HTTPResponse
 
 from keptalive.clients import http_client
-from keptalive.cover import Cover, cover_of, follow, put_cover
+from keptalive.cover import Cover
+from keptalive.seams import cover_of, follow, put_cover
 
 _MADE = "_keptalive_made"  # on a held pool: weak references to the connections it made since
 

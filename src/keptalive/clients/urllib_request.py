@@ -17,8 +17,9 @@ from functools import partial
 from typing import Any
 
 from keptalive.clients import http_client
-from keptalive.cover import Cover, cover_of, follow, put_cover, wrap
+from keptalive.cover import Cover
 from keptalive.policy import Policy
+from keptalive.seams import cover_of, follow, put_cover, wrap
 
 
 class HTTPHandler(urllib.request.HTTPHandler):

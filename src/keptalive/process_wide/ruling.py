@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from keptalive.cover import Cover, watch_end
+from keptalive.cover import Cover
+from keptalive.ends import watch_end
 from keptalive.errors import KeptaliveError
 from keptalive.process_wide.scope import Scope
 from keptalive.sockets import SocketState, option_values, read_socket, set_options

@@ -1,0 +1,87 @@
+"""How hold() changes an object: a cover left on it, and a few of its methods wrapped.
+
+Rule: one object is changed, never its class; what was wrapped stays what it was for
+copies and pickles; and nothing done here after a method's own work can fail it.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from keptalive.cover import Cover
+
+_ATTRIBUTE = "_keptalive_cover"
+_SEAM = "_keptalive_stands_before"  # on a wrapper: what was in its place
+_OF_CLASS = object()  # nothing but the method of the class
+
+
+def cover_of(held: object) -> Cover | None:
+    """Return the cover that hold() left on an object, if it did."""
+    cover = getattr(held, "__dict__", {}).get(_ATTRIBUTE)
+    return cover if isinstance(cover, Cover) else None
+
+
+def put_cover(held: Any, cover: Cover) -> bool:
+    """Leave *cover* on an object; True if it is the first one, so that seams need wrapping once only.
+
+    Wrappers ask `cover_of(held)` when they run: holding an object again with another
+    policy then just replaces its cover.
+    """
+    first = cover_of(held) is None
+    held.__dict__[_ATTRIBUTE] = cover
+    return first
+
+
+def wrap(held: Any, name: str, around: Callable[..., Any]) -> None:
+    """Have `held.name(...)` do `around(held, original, ...)` from now on, on this one object.
+
+    Once is enough: where *around* was put before, nothing is done, and *around* asks
+    `cover_of(held)` when it runs. The object is not kept alive by it, and copies and
+    pickles of the object go without.
+    """
+    own = vars(held).get(name, _OF_CLASS)
+    if hasattr(own, _SEAM):
+        return
+    of_class: Any = getattr(type(held), name, None)
+    reference = weakref.ref(held)
+
+    def seam(*args: Any, **kwargs: Any) -> Any:
+        held = reference()
+        return around(held, of_class.__get__(held) if own is _OF_CLASS else own, *args, **kwargs)
+
+    setattr(seam, _SEAM, own)
+    vars(held)[name] = seam
+    copyreg.dispatch_table.setdefault(type(held), _as_new)  # what copy and pickle ask first
+
+
+def follow(held: Any, name: str, after: Callable[..., None]) -> None:
+    """Have `held.name(...)` followed by `after(held, cover, result, ...)`, with the same arguments.
+
+    As wrap(), for the many seams where something is made and then covered. Whatever
+    *after* raises becomes a complaint: the method has done its work.
+    """
+    wrap(held, name, partial(_then, after))
+
+
+def _then(after: Callable[..., None], held: Any, original: Any, /, *args: Any, **kwargs: Any) -> Any:
+    result = original(*args, **kwargs)
+    cover = cover_of(held)
+    if cover is not None:
+        try:
+            after(held, cover, result, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001  # the rule of this file
+            cover.complain(f"a connection is not protected: {error!r}")
+    return result
+
+
+def _as_new(held: Any) -> Any:
+    """Reduce a held object, for copy and pickle, to what it was before: a seam is bound to its object."""
+    made = held.__reduce_ex__(4)
+    if not (isinstance(made, tuple) and len(made) > 2 and isinstance(made[2], dict)):
+        return made
+    state = {name: getattr(value, _SEAM, value) for name, value in made[2].items() if name != _ATTRIBUTE}
+    return *made[:2], {name: value for name, value in state.items() if value is not _OF_CLASS}, *made[3:]

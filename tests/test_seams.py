@@ -1,0 +1,104 @@
+"""Seams: one object is changed, never its class; copies go without; nothing done afterwards raises."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import weakref
+from collections.abc import Callable
+
+import pytest
+
+from keptalive import KeptaliveWarning, Policy
+from keptalive.cover import Cover
+from keptalive.seams import cover_of, follow, put_cover, wrap
+
+
+def test_the_last_cover_counts() -> None:
+    """Holding again replaces the cover; only the first time wraps."""
+
+    class Client:
+        pass
+
+    client = Client()
+    first, second = Cover(), Cover(Policy(5, 5, 5))
+
+    assert cover_of(client) is None
+    assert put_cover(client, first) is True
+    assert put_cover(client, second) is False
+    assert cover_of(client) is second
+
+
+class Speaker:
+    """Something with a method to wrap."""
+
+    def say(self, word: str) -> str:
+        return f"{word} {id(self)}"
+
+
+def loudly(held: Speaker, original: Callable[[str], str], word: str) -> str:
+    return original(f"{word.upper()} {cover_of(held).policy.idle}")
+
+
+def test_a_wrapped_method_goes_through_once() -> None:
+    """Wrapping again changes nothing, holding again changes the policy."""
+    speaker = Speaker()
+    for idle in (20, 30):
+        put_cover(speaker, Cover(Policy(idle)))
+        wrap(speaker, "say", loudly)
+
+        assert speaker.say("a") == f"A {idle} {id(speaker)}"
+
+
+def test_what_somebody_else_wrapped_stays_wrapped() -> None:
+    """An attribute of the object itself is called, not the method behind it."""
+    speaker = Speaker()
+    speaker.say = lambda word: f"mine {word}"
+    put_cover(speaker, Cover(Policy(20)))
+    wrap(speaker, "say", loudly)
+
+    assert speaker.say("a") == "mine A 20"
+    assert copy.copy(speaker).say("a") == "mine a"
+
+
+def test_copies_and_pickles_go_without() -> None:
+    """A copy is not held, and does not speak for the original."""
+    speaker = Speaker()
+    speaker.name = "x"
+    put_cover(speaker, Cover(Policy(20)))
+    wrap(speaker, "say", loudly)
+    for other in (copy.copy(speaker), copy.deepcopy(speaker), pickle.loads(pickle.dumps(speaker))):
+        assert vars(other) == {"name": "x"}
+        assert other.say("a") == f"a {id(other)}"
+
+
+def test_what_follows_a_method_never_raises() -> None:
+    """The method's own result and its own errors come through; ours become a warning."""
+    seen = []
+
+    def after(held: Speaker, cover: Cover, result: str, word: str) -> None:
+        seen.append((held, cover, result, word))
+        raise OSError("broken")
+
+    speaker, cover = Speaker(), Cover()
+    put_cover(speaker, cover)
+    follow(speaker, "say", after)
+    with pytest.warns(KeptaliveWarning, match="not protected: OSError"):
+        result = speaker.say("a")
+
+    assert result == f"a {id(speaker)}"
+    assert seen == [(speaker, cover, result, "a")]
+    with pytest.raises(TypeError):
+        speaker.say()
+    assert len(seen) == 1
+
+
+def test_a_wrapped_object_is_not_kept_alive() -> None:
+    """No circle: a socket in it closes when the last user lets go, as before."""
+    speaker = Speaker()
+    put_cover(speaker, Cover())
+    wrap(speaker, "say", loudly)
+    gone = weakref.ref(speaker)
+    del speaker
+
+    assert gone() is None
