@@ -69,12 +69,15 @@ DEAD_PATHS = {
     "dead-retry-tls": replace(_DEAD, retries=1, tls=True),
 }
 
+#: The answer comes in two halves, and the path dies between them, or not. How the body is delimited:
+#: "goodbye" is "close" as TLS wants it, with close_notify; without TLS it is the same.
+DELIMITERS = ("close", "length", "chunked")
 TRUNCATIONS = {
     f"{part}-{delimiter}{'-tls' if tls else ''}": Scenario(
         script=(f"{part}-{delimiter}",), tls=tls, policy=QUICK, dies=part == "half"
     )
-    for part in ("half", "whole")
-    for delimiter in ("close", "length", "chunked")
+    for part, delimiters in (("half", DELIMITERS), ("whole", (*DELIMITERS, "goodbye")))
+    for delimiter in delimiters
     for tls in (False, True)
 }
 

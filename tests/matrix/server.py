@@ -180,6 +180,7 @@ class Server:
         halves = ANSWER[:middle].encode(), ANSWER[middle:].encode()
         header = {
             "close": "Connection: close",
+            "goodbye": "Connection: close",
             "length": f"Content-Length: {len(ANSWER)}",
             "chunked": "Transfer-Encoding: chunked",
         }[delimiter]
@@ -193,7 +194,7 @@ class Server:
         await asyncio.sleep(0.5 if part == "whole" else 3600)
         writer.write(halves[1])
         await writer.drain()
-        if writer.get_extra_info("ssl_object") is not None:
+        if delimiter == "close":
             _end_without_goodbye(writer)
 
     async def _proxy(self, port: Port, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -284,7 +285,7 @@ async def _arrived(writer: asyncio.StreamWriter) -> None:
 
 
 def _end_without_goodbye(writer: asyncio.StreamWriter) -> None:
-    """Send FIN under TLS without close_notify, as many servers do: an end, though not a polite one."""
+    """Send FIN, under TLS without close_notify, as many servers do: an end, though not a polite one."""
     raw = writer.get_extra_info("socket")
     with socket.socket(fileno=socket.dup(raw.fileno())) as copy:
         copy.shutdown(socket.SHUT_WR)

@@ -10,7 +10,7 @@ class AnyioAsyncio(Driver):
     needs = ("anyio",)
     run = staticmethod(on_asyncio)
     matrix = ("plain", "tls", "pooled")
-    truncations = ("close",)
+    bodies = ("close", "goodbye")
 
     async def open(self) -> Target:
         import anyio

@@ -58,8 +58,8 @@ class Driver:
     retries_after: ClassVar[str] = "503"
     #: How many POSTs a retry setting of one makes of a POST whose connection died; None: no such setting.
     posts_with_a_retry: ClassVar[int | None] = None
-    #: How the bodies it reads may be delimited.
-    truncations: ClassVar[tuple[str, ...]] = ("close", "length", "chunked")
+    #: How the bodies that it reads may be delimited.
+    bodies: ClassVar[tuple[str, ...]] = ("close", "goodbye", "length", "chunked")
 
     @classmethod
     def scenario(cls, name: str) -> Scenario:

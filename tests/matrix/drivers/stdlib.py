@@ -54,7 +54,7 @@ class Urllib(Driver):
 
 class Socket(Driver):
     matrix = _BARE
-    truncations = ("close",)
+    bodies = ("close", "goodbye")
 
     async def open(self) -> Target:
         sock = socket.create_connection((self.cell.host, self.cell.origin_port))
@@ -76,7 +76,7 @@ class Socket(Driver):
 class AsyncioStreams(Driver):
     run = staticmethod(on_asyncio)
     matrix = _BARE
-    truncations = ("close",)
+    bodies = ("close", "goodbye")
     _reader: Any
 
     async def open(self) -> Target:

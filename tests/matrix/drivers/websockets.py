@@ -12,7 +12,7 @@ class Sync(Driver):
     needs = ("websockets",)
     # Through an HTTP proxy a WebSocket always makes a tunnel, with TLS or without.
     matrix = ("plain", "tls", "http-proxy", "connect-proxy", "socks", "pooled")
-    truncations = ()
+    bodies = ()
     server = "websocket"
 
     def _where(self) -> tuple[str, dict[str, Any]]:
