@@ -188,7 +188,8 @@ def apply(sock: SocketLike, policy: Policy | None = None) -> Report:
         for field in missing_fields(policy)
     ]
     problems += _differences(policy, after, refused)
-    return Report(policy, before, after, after != before, tuple(problems))
+    changed = any(getattr(after, field) != getattr(before, field) for field in FIELDS)
+    return Report(policy, before, after, changed, tuple(problems))
 
 
 def set_options(sock: SocketLike, values: dict[Field, tuple[int, int, int]]) -> dict[Field, OSError]:

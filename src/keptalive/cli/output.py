@@ -60,10 +60,14 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, right: Seq
 
 def complain(error: KeptaliveError, *, as_json: bool) -> None:
     """Say what happened and what to do: a line on stderr, or an object on stdout for programs."""
-    message = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     if as_json:
-        print_json({"error": message, "hint": error.hint})
+        print_json({"error": sentence(error), "hint": error.hint})
         return
-    print(f"keptalive: {escape(message)}", file=sys.stderr)
+    print(f"keptalive: {escape(sentence(error))}", file=sys.stderr)
     if error.hint:
         print(f"  {escape(error.hint)}", file=sys.stderr)
+
+
+def sentence(error: KeptaliveError) -> str:
+    """Return what happened, without the number of an OSError."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

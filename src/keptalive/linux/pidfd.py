@@ -17,7 +17,9 @@ from types import TracebackType
 
 from keptalive.linux import processes
 
-_GETFD = 438  # the same number on every architecture but alpha (asm-generic/unistd.h)
+# The same numbers on every architecture but alpha (asm-generic/unistd.h). Python has pidfd_open
+# only if the headers it was built with had it.
+_OPEN, _GETFD = 434, 438
 _THREAD = os.O_EXCL  # PIDFD_THREAD, Linux 6.9 (include/uapi/linux/pidfd.h)
 
 # The descriptor was closed, or means something else by now, or the process has ended.
@@ -35,8 +37,8 @@ class OtherProcess:
 
     def __init__(self, pid: int) -> None:
         self.pid = processes.process_of(pid)  # a thread's number stands for its process
-        self._pidfd = os.pidfd_open(self.pid)
-        self._thread: int | None = None  # a pidfd of a living thread, once the first one turned out dead
+        self._pidfd = _call(_OPEN, self.pid, 0)
+        self._alive = self._pidfd  # a pidfd of a thread that lives: of another than the first, if need be
 
     def sockets(self) -> list[processes.Socket]:
         """Return its sockets as (descriptor, inode). Raises OSError as processes.sockets() does."""
@@ -48,12 +50,11 @@ class OtherProcess:
         Raises OSError: EPERM if forbidden, EBADF if it was closed meanwhile, ESRCH if the
         process has ended, ENOSYS before Linux 5.6.
         """
-        if self._thread is None:
-            try:
-                return _getfd(self._pidfd, descriptor)
-            except ProcessLookupError:
-                self._thread = self._living_thread()
-        return _getfd(self._thread, descriptor)
+        try:
+            return _call(_GETFD, self._alive, descriptor, 0)
+        except ProcessLookupError:
+            self._find_living_thread()
+        return _call(_GETFD, self._alive, descriptor, 0)
 
     def fetch_stream(self, descriptor: int) -> socket.socket | None:
         """Return a stream socket for *descriptor*, None if it is a socket of another type.
@@ -97,9 +98,8 @@ class OtherProcess:
 
     def close(self) -> None:
         """Let go of the process."""
-        for pidfd in (self._pidfd, self._thread):
-            if pidfd is not None:
-                os.close(pidfd)
+        for pidfd in {self._pidfd, self._alive}:
+            os.close(pidfd)
 
     def __enter__(self) -> OtherProcess:
         return self
@@ -109,13 +109,18 @@ class OtherProcess:
     ) -> None:
         self.close()
 
-    def _living_thread(self) -> int:
+    def _find_living_thread(self) -> None:
+        """Go by another thread from now on. Raises ProcessLookupError if none lives, or before Linux 6.9."""
         for thread in processes.threads(self.pid):
             if thread != self.pid:
                 try:
-                    return os.pidfd_open(thread, _THREAD)
+                    found = _call(_OPEN, thread, _THREAD)
                 except OSError:
-                    continue  # this one has just ended, or the kernel is older than 6.9
+                    continue  # this one has just ended, or the kernel does not know pidfds of threads
+                if self._alive != self._pidfd:
+                    os.close(self._alive)
+                self._alive = found
+                return
         raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
 
 
@@ -126,14 +131,6 @@ def wait_for_end(of: Iterable[OtherProcess], timeout: float) -> set[int]:
     for descriptor in by_descriptor:
         poll.register(descriptor, select.POLLIN)
     return {by_descriptor[descriptor] for descriptor, _ in poll.poll(timeout * 1000)}
-
-
-def _getfd(pidfd: int, descriptor: int) -> int:
-    got: int = _libc.syscall(_GETFD, pidfd, descriptor, 0)
-    if got < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return got
 
 
 def getfd_is_filtered() -> bool:
@@ -148,3 +145,11 @@ def getfd_is_filtered() -> bool:
         except PermissionError:
             return True
     return False
+
+
+def _call(number: int, *arguments: int) -> int:
+    result: int = _libc.syscall(number, *arguments)
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result

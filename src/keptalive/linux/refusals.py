@@ -15,6 +15,7 @@ from keptalive.linux import processes
 
 _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 _AS_ROOT = "run it as root"
+_OUTSIDE = "from outside of this container, as the host's root"
 
 
 def refusal(pid: int, error: OSError | None = None) -> KeptaliveError:
@@ -44,9 +45,12 @@ def _cause(pid: int, *, fetching: bool) -> tuple[str, str]:
     other, me = processes.status(pid), processes.status(os.getpid())
     their_user, my_user = _uids(other), _uids(me)
     if their_user and my_user and set(their_user) != {my_user[1]}:
-        return f"it belongs to user {_user_name(their_user[0])}", f"{_AS_ROOT}, or as that user"
+        whose = f"it belongs to user {_user_name(their_user[0])}"
+        if os.geteuid() == 0:
+            return f"{whose}, and this root lacks CAP_SYS_PTRACE", f"{_OUTSIDE}, or with --cap-add SYS_PTRACE"
+        return whose, f"{_AS_ROOT}, or as that user"
     if _lacking(other, me):
-        return "it holds capabilities that you lack", _AS_ROOT
+        return "it holds capabilities that you lack", _AS_ROOT if os.geteuid() else _OUTSIDE
     if _owner_in_proc(pid) not in (None, my_user[1] if my_user else None):
         return (
             "it is not dumpable (it has changed its user, runs a file you may not read, "
@@ -98,7 +102,7 @@ def _owner_in_proc(pid: int) -> int | None:
 
 
 def yama_scope() -> int:
-    """Return kernel.yama.ptrace_scope: 0 lets a user at their own processes, 1 at their descendants only, 3 nobody."""
+    """Return kernel.yama.ptrace_scope: 0 lets users at their processes, 1 at descendants only, 3 nobody."""
     try:
         with open(_YAMA) as stream:  # noqa: PTH123
             return int(stream.read())

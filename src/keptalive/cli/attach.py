@@ -1,0 +1,172 @@
+"""`keptalive attach`: keepalive on the connections of running programs, from outside."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from keptalive.cli.exits import Exit, exit_for
+from keptalive.cli.output import SCHEMA, complain, escape, sentence
+from keptalive.errors import KeptaliveError
+from keptalive.linux import processes
+from keptalive.policy import Policy
+from keptalive.rescue.attach import check, hold_process
+from keptalive.rescue.keeper import Keeper, Look
+from keptalive.rescue.tree import Tree
+from keptalive.sockets import SocketState
+
+# Seconds between two looks. Keepalive does not matter to a connection younger than that.
+_PAUSE = 1.0
+
+_LINE = "{:15}  {:>7}  {:>4}  {:>21}  {:>21}  {:24}  {}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's options."""
+    parser.add_argument("pids", type=int, nargs="+", metavar="PID", help="the running program")
+    parser.add_argument(
+        "-f",
+        "--follow",
+        action="store_true",
+        help="stay until the program ends: new sockets are protected within a second or two, children too",
+    )
+    parser.add_argument(
+        "--policy",
+        type=str,
+        metavar="POLICY",
+        help="IDLE:INTERVAL:COUNT[:USER_TIMEOUT] in seconds, set exactly; without it 45:15:9, "
+        "which leaves alone what is protected as well or better",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs; with --follow one line a look")
+
+
+def run(args: argparse.Namespace) -> Exit:
+    """Attach once, or follow; say what was found, done, and refused."""
+    policy = None if args.policy is None else Policy.parse(args.policy)
+    check(policy)
+    for pid in args.pids:
+        hold_process(pid).close()  # a number that names no process is said before anything is done
+    keeper = Keeper(policy)
+    show = _Shown(args)
+    tree = Tree(args.pids)
+    try:
+        if args.follow:
+            tree.grow()
+        looks = list(keeper.look(tree.members.values()))
+        if keeper.refusals.keys() >= tree.members.keys():
+            raise next(iter(keeper.refusals.values()))
+        show.first(looks, keeper.refusals)
+        while args.follow and tree.members:
+            tree.wait(_PAUSE)
+            tree.grow()
+            show.more(list(keeper.look(tree.members.values())), keeper.refusals)
+    finally:
+        tree.close()
+    show.end()
+    if keeper.refusals:
+        return exit_for(next(iter(keeper.refusals.values())))
+    return Exit.PROBLEM if show.failed else Exit.OK
+
+
+class _Shown:
+    """What was shown of sockets and refusals: each is shown once, and again only if it has changed."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.failed = 0
+        self._json, self._indent = args.json, None if args.follow else 2
+        self._changed = 0
+        self._inodes: set[int] = set()
+        self._refused: set[int] = set()
+
+    def first(self, looks: list[Look], refusals: dict[int, KeptaliveError]) -> None:
+        """Show the first look, be it empty."""
+        if not self._json:
+            print(_LINE.format("PROCESS", "PID", "FD", "LOCAL", "REMOTE", "BEFORE", "NOW"))
+        self._show(self._news(looks), self._new_refusals(refusals))
+
+    def more(self, looks: list[Look], refusals: dict[int, KeptaliveError]) -> None:
+        """Show a later look, if there is anything new."""
+        news, refused = self._news(looks), self._new_refusals(refusals)
+        if news or refused:
+            self._show(news, refused)
+
+    def end(self) -> None:
+        """Show the sums."""
+        if not self._json:
+            count = len(self._inodes)
+            print(
+                f"\n{count} TCP socket{'s' * (count != 1)}: {self._changed} changed, "
+                f"{count - self._changed} left as they were"
+                + (f", {self.failed} failed" if self.failed else "")
+            )
+
+    def _news(self, looks: list[Look]) -> list[Look]:
+        news = [look for look in looks if look.report.changed or look.inode not in self._inodes]
+        self._inodes.update(look.inode for look in news)
+        self._changed += sum(look.report.changed for look in news)
+        self.failed += sum(bool(look.report.problems) for look in news)
+        return news
+
+    def _new_refusals(self, refusals: dict[int, KeptaliveError]) -> dict[int, KeptaliveError]:
+        new = {pid: error for pid, error in refusals.items() if pid not in self._refused}
+        self._refused |= new.keys()
+        return new
+
+    def _show(self, looks: list[Look], refusals: dict[int, KeptaliveError]) -> None:
+        if self._json:
+            refused = [{"pid": pid, "error": sentence(e), "hint": e.hint} for pid, e in refusals.items()]
+            document = {"schema": SCHEMA, "sockets": [_row(look) for look in looks], "refused": refused}
+            print(json.dumps(document, indent=self._indent), flush=True)
+            return
+        for look in looks:
+            print(_line(look))
+        sys.stdout.flush()
+        for error in refusals.values():
+            complain(error, as_json=False)
+
+
+def _line(look: Look) -> str:
+    report = look.report
+    now = "; ".join((_brief(report.after), *report.problems, *filter(None, [report.left_alone])))
+    return _LINE.format(
+        escape(processes.name(look.pid)),
+        look.pid,
+        look.descriptor,
+        report.after.local or "-",
+        report.after.remote or "-",
+        _brief(report.before),
+        escape(now),
+    )
+
+
+def _brief(state: SocketState) -> str:
+    """Return a state as a policy is written."""
+    if not state.enabled:
+        return "off"
+    timeout = "" if state.user_timeout is None else f":{state.user_timeout:g}"
+    return f"{state.idle}:{state.interval}:{state.count}{timeout}"
+
+
+def _row(look: Look) -> dict[str, Any]:
+    report = look.report
+    return {
+        "pid": look.pid,
+        "fd": look.descriptor,
+        "local": report.after.local,
+        "remote": report.after.remote,
+        "before": _settings(report.before),
+        "after": _settings(report.after),
+        "error": "; ".join(report.problems) or None,
+    }
+
+
+def _settings(state: SocketState) -> dict[str, Any]:
+    return {
+        "keepalive": state.enabled,
+        "idle": state.idle,
+        "interval": state.interval,
+        "count": state.count,
+        "user_timeout": state.user_timeout,
+    }
