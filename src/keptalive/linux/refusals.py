@@ -25,8 +25,8 @@ def refusal(pid: int, error: OSError | None = None) -> KeptaliveError:
         return NoSuchProcess(errno.ESRCH, f"there is no process {pid}")
     if number == errno.ENOSYS:
         return NotSupported("this kernel cannot hand over a socket: pidfd_getfd needs Linux 5.6")
-    cause, help_ = _cause(pid, fetching=number == errno.EPERM)
-    return NotPermitted(number, f"may not reach the sockets of {_described(pid)}: {cause}").with_hint(help_)
+    why, help_ = cause(pid, fetching=number == errno.EPERM)
+    return NotPermitted(number, f"may not reach the sockets of {_described(pid)}: {why}").with_hint(help_)
 
 
 def _described(pid: int) -> str:
@@ -34,8 +34,8 @@ def _described(pid: int) -> str:
     return f"process {pid} ({name})" if name else f"process {pid}"
 
 
-def _cause(pid: int, *, fetching: bool) -> tuple[str, str]:
-    """Return the cause and what would help; *fetching*: its sockets could be listed, but not had."""
+def cause(pid: int, *, fetching: bool) -> tuple[str, str]:
+    """Return why process *pid* is out of reach, and what would help; *fetching*: its sockets could be listed, but not had."""
     if fetching and _getfd_is_filtered():
         return (
             "a seccomp filter forbids pidfd_getfd here, as Docker's default profile does",
