@@ -58,6 +58,8 @@ class Driver:
     retries_after: ClassVar[str] = "503"
     #: How many POSTs a retry setting of one makes of a POST whose connection died; None: no such setting.
     posts_with_a_retry: ClassVar[int | None] = None
+    #: How often it sends again, unasked, what it sent on a connection that had served before and then died.
+    resends_if_reused: ClassVar[int] = 0
     #: How the bodies that it reads may be delimited.
     bodies: ClassVar[tuple[str, ...]] = ("close", "goodbye", "length", "chunked")
 

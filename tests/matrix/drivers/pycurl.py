@@ -10,6 +10,7 @@ class Pycurl(Driver):
     needs = ("pycurl",)
     retries_after = "drop-reused"  # libcurl's own: a connection that was good once is tried anew
     posts_with_a_retry = 1
+    resends_if_reused = 1  # libcurl's Curl_retry_request(), of a POST too; it cannot be turned off
 
     async def open(self) -> Target:
         import pycurl

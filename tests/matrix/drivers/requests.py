@@ -22,6 +22,7 @@ class Requests(Driver):
         if self.cell.scenario.retries:
             retries = Retry(total=self.cell.scenario.retries, status_forcelist=[503], allowed_methods=None)
             session.mount("http://", HTTPAdapter(max_retries=retries))
+            session.mount("https://", HTTPAdapter(max_retries=retries))
         return session
 
     async def fetch(self, target: Target) -> str:

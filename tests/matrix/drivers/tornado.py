@@ -36,6 +36,7 @@ class Simple(Driver):
 
 class OverCurl(Simple):
     needs = ("tornado", "pycurl")
+    resends_if_reused = 1  # libcurl's Curl_retry_request(), of a POST too; it cannot be turned off
     matrix = ("plain", "tls", "http-proxy", "connect-proxy", "redirect", "reconnect", "pooled")
 
     async def open(self) -> Target:
