@@ -1,0 +1,132 @@
+"""`keptalive run`: any program, unmodified, with keepalive on every connection of its process tree."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+
+from keptalive.cli.output import escape
+from keptalive.environment import VARIABLE, switched_off
+from keptalive.errors import NotSupported
+
+TYPE_CHECKING = False  # type checkers take it for true; importing typing for it would cost 5 ms
+if TYPE_CHECKING:
+    from typing import Any
+
+# What shells return, and what scripts test for: POSIX, "Exit Status for Commands".
+_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.usage = "keptalive run [-h] [--policy POLICY] [--summary FILE] [-v] -- CMD [ARG ...]"
+    parser.add_argument(
+        "--policy",
+        metavar="POLICY",
+        help="set IDLE:INTERVAL:COUNT[:USER_TIMEOUT] in seconds on every connection (default: 45:15:9, or "
+        f"{VARIABLE}, where the program itself has not chosen better)",
+    )
+    parser.add_argument(
+        "--summary",
+        metavar="FILE",
+        type=_summary_file,
+        help="write to FILE, as JSON, which process was protected which way, and which was not, and why; "
+        "kept up to date while the program runs",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="say on stderr what is going to be done")
+    parser.add_argument(
+        "command",
+        metavar="CMD",
+        nargs=argparse.REMAINDER,
+        action=_Command,
+        help="the program and its arguments; keptalive becomes this program, and returns its exit status",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Become the program; returns only if that fails."""
+    if not os.path.exists("/proc/self/environ"):  # noqa: PTH110  # pathlib takes 8 ms to import
+        message = "`keptalive run` needs Linux, and /proc"
+        raise NotSupported(message).with_hint("keptalive.install() protects a Python program anywhere")
+    from keptalive.rescue.run import become, original_environment
+
+    environment = original_environment()
+    if not switched_off():
+        _protect(args, environment)
+    elif args.verbose:
+        _say(f"{VARIABLE}=off: {args.command[0]} runs as if keptalive were not here")
+    try:
+        become(args.command, environment)
+    except OSError as error:
+        _say(f"{args.command[0]} cannot be run: {error.strerror}")
+        return _NOT_FOUND if error.errno in (errno.ENOENT, errno.ENOTDIR) else _NOT_EXECUTABLE
+
+
+def _protect(args: argparse.Namespace, environment: dict[bytes, bytes]) -> None:
+    """Start the follower, and say what there is to say."""
+    from keptalive.rescue.run import start_follower
+
+    policy = _checked(args.policy)
+    try:
+        refusal = start_follower(environment, policy, args.summary)
+    except OSError as error:
+        _say(f"{args.command[0]} runs unprotected, since it cannot be followed: {error.strerror}")
+        return
+    if refusal:
+        _say(f"Python programs are protected from inside, others not at all: {refusal}")
+    elif args.verbose:
+        _say(
+            f"{args.command[0]} (process {os.getpid()}) and all that it starts are protected from outside, "
+            f"{_described(policy)}"
+        )
+
+
+def _checked(policy: str | None) -> str | None:
+    """Return a policy that this system takes, as given; raises PolicyError."""
+    if policy is not None or VARIABLE in os.environ:
+        from keptalive.environment import default_policy
+        from keptalive.policy import Policy
+        from keptalive.sockets import option_values
+
+        option_values(Policy.parse(policy) if policy else default_policy())
+    return policy
+
+
+def _described(policy: str | None) -> str:
+    if policy is not None:
+        return f"with policy {policy}"
+    from keptalive.environment import default_policy
+
+    return f"with policy {default_policy()} where they have chosen no better"
+
+
+def _say(text: str) -> None:
+    if sys.stderr is not None:  # None if it was closed: print() would then take stdout
+        print(f"keptalive: {escape(text)}", file=sys.stderr)
+
+
+class _Command(argparse.Action):
+    """Takes all that remains as it is, but for the "--" in front."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: Any = None
+    ) -> None:
+        """Store the command; an empty one is an error."""
+        command = values[1:] if values[:1] == ["--"] else values
+        if not command:
+            parser.error("say what to run: keptalive run -- CMD [ARG ...]")
+        namespace.command = command
+
+
+def _summary_file(path: str) -> str:
+    """Return the path of a file that can be replaced."""
+    from pathlib import Path
+
+    real = Path(path).resolve()
+    if real.exists() and not real.is_file():
+        raise argparse.ArgumentTypeError(f"{path} is no regular file, and would be replaced by one")
+    if not os.access(real.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"no file can be written to the folder of {path}")
+    return str(real)
