@@ -7,6 +7,7 @@ Rule: both directions in one place. A recorded address has 4 bytes (IPv4), 16 (I
 from __future__ import annotations
 
 import _socket
+import errno
 from collections.abc import Callable
 from sys import byteorder
 
@@ -45,6 +46,8 @@ def matcher(written: str) -> Callable[[bytes, int], bool]:
     from socket import SOCK_STREAM, getaddrinfo, inet_pton  # 8 ms that only this question should cost
 
     host, port = _host_and_port(written)
+    if port.isdecimal() and int(port) > 65535:  # which getaddrinfo() would cut down
+        raise SocketError(errno.EINVAL, f"cannot tell what {written!r} is: ports end at 65535")
     try:
         found = getaddrinfo(host or None, port or None, type=SOCK_STREAM)
     except OSError as error:

@@ -13,6 +13,7 @@ import os
 import select
 import socket
 from collections.abc import Iterable, Iterator
+from functools import cache
 from types import TracebackType
 
 from keptalive.linux import processes
@@ -25,7 +26,10 @@ _THREAD = os.O_EXCL  # PIDFD_THREAD, Linux 6.9 (include/uapi/linux/pidfd.h)
 # The descriptor was closed, or means something else by now, or the process has ended.
 _VANISHED = (errno.EBADF, errno.ENOTSOCK, errno.ESRCH)
 
-_libc = ctypes.CDLL(None, use_errno=True)
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)  # which Windows, where this is imported too, has not
 
 
 class OtherProcess:
@@ -148,7 +152,7 @@ def getfd_is_filtered() -> bool:
 
 
 def _call(number: int, *arguments: int) -> int:
-    result: int = _libc.syscall(number, *arguments)
+    result: int = _libc().syscall(number, *arguments)
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))

@@ -94,9 +94,9 @@ def _lacking(other: dict[str, str], me: dict[str, str]) -> bool:
 
 
 def _owner_in_proc(pid: int) -> int | None:
-    """Return who owns /proc/PID: the process's user, or root if it is not dumpable (proc(5))."""
+    """Return who owns the files in /proc/PID: the process's user, or root if it is not dumpable (proc(5))."""
     try:
-        return os.stat(f"/proc/{pid}").st_uid  # noqa: PTH116
+        return os.stat(f"/proc/{pid}/status").st_uid  # noqa: PTH116
     except OSError:
         return None
 

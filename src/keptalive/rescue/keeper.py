@@ -10,6 +10,7 @@ second and five seconds old. What a program sets later than that is its own affa
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -54,11 +55,12 @@ class Keeper:
             try:
                 sockets = process.sockets()
                 listed.update(inode for _, inode in sockets)
-                yield from self._look(process, [one for one in sockets if self._due(one[1], now)], now)
-            except PermissionError as error:
-                self._refuse(process, error)
-            except OSError:
-                continue  # it has just ended
+                # Once each, however many descriptors of the process are the same socket.
+                due = {inode: (descriptor, inode) for descriptor, inode in sockets if self._due(inode, now)}
+                yield from self._look(process, list(due.values()), now)
+            except OSError as error:
+                if error.errno not in (errno.ESRCH, errno.ENOENT):  # else it has just ended
+                    self._refuse(process, error)
         self._looks = {inode: looks for inode, looks in self._looks.items() if inode in listed}
 
     def _look(self, process: OtherProcess, due: list[tuple[int, int]], now: float) -> Iterator[Look]:

@@ -1,0 +1,85 @@
+"""Addresses and ports, as recorded and as written."""
+
+from __future__ import annotations
+
+import socket
+from sys import byteorder
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keptalive.errors import SocketError
+from keptalive.linux import endpoints
+
+
+@given(st.integers(0, 65535))
+def test_a_port_and_back(port: int) -> None:
+    """In network byte order, read as this machine's; the same function leads back."""
+    recorded = int.from_bytes(port.to_bytes(2, "big"), byteorder)
+
+    assert endpoints.port_number(recorded) == port
+    assert endpoints.port_number(port) == recorded
+
+
+@given(st.binary(min_size=16, max_size=16))
+def test_any_ipv6_address(address: bytes) -> None:
+    """Text from which the same bytes come back."""
+    text = endpoints.address_text(address)
+
+    assert socket.inet_pton(socket.AF_INET6, text[1:-1]) == address
+
+
+def test_an_interface_that_is_not_here_is_a_number() -> None:
+    """As in another namespace; RFC 4007 allows that."""
+    address = socket.inet_pton(socket.AF_INET6, "fe80::1")
+
+    assert endpoints.address_text(endpoints.with_interface(address, 987654)) == "[fe80::1%987654]"
+
+
+def test_only_link_local_addresses_need_an_interface() -> None:
+    """A socket may be bound to an interface and have any address."""
+    address = socket.inet_pton(socket.AF_INET6, "2001:db8::1")
+
+    assert endpoints.with_interface(address, 1) == address
+
+
+def _v4(text: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET, text)
+
+
+def _v6(text: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6, text)
+
+
+@pytest.mark.parametrize(
+    ("written", "address", "port", "matches"),
+    [
+        ("192.0.2.1", _v4("192.0.2.1"), 80, True),
+        ("192.0.2.1", _v4("192.0.2.2"), 80, False),
+        ("192.0.2.1:80", _v4("192.0.2.1"), 80, True),
+        ("192.0.2.1:80", _v4("192.0.2.1"), 81, False),
+        ("192.0.2.1", _v6("::ffff:192.0.2.1"), 80, True),
+        (":443", _v4("192.0.2.1"), 443, True),
+        (":443", _v6("2001:db8::1"), 443, True),
+        (":443", _v4("192.0.2.1"), 80, False),
+        ("2001:db8::1", _v6("2001:db8::1"), 80, True),
+        ("[2001:db8::1]:80", _v6("2001:db8::1"), 80, True),
+        ("[2001:db8::1]:80", _v6("2001:db8::1"), 81, False),
+        ("[2001:db8::1]", _v6("2001:db8::1"), 81, True),
+        ("fe80::1", endpoints.with_interface(_v6("fe80::1"), 3), 80, True),
+        ("localhost", _v4("127.0.0.1"), 80, True),
+    ],
+)
+def test_what_is_written_matches(written: str, address: bytes, port: int, matches: bool) -> None:
+    """Host, port or both, by name or number."""
+    assert endpoints.matcher(written)(address, endpoints.port_number(port)) is matches
+
+
+@pytest.mark.parametrize(
+    "written", ["no such host.invalid", "127.0.0.1:no-such-service", "127.0.0.1:99999999999"]
+)
+def test_what_cannot_be_resolved_is_an_error(written: str) -> None:
+    """With the resolver's reason."""
+    with pytest.raises(SocketError, match="cannot tell what"):
+        endpoints.matcher(written)
