@@ -26,8 +26,8 @@ PATIENCE = 40.0
 
 FAMILIES = {"IPv4": socket.AF_INET, "IPv6": socket.AF_INET6}
 # idle, interval, count; None: keepalive off
-CLIENTS = {"plain": None, "held": (1, 1, 5), "idle too long": (4, 1, 2)}
-EXPECTED = {"plain": "silence", "held": "answered", "idle too long": "ETIMEDOUT"}
+CLIENTS = {"plain": None, "half-closed": None, "held": (1, 1, 5), "idle too long": (4, 1, 2)}
+EXPECTED = {"plain": "silence", "half-closed": "silence", "held": "answered", "idle too long": "ETIMEDOUT"}
 
 
 def keep_alive(sock: socket.socket, idle: int, interval: int, count: int) -> None:
@@ -45,17 +45,20 @@ def ask(lab: Lab, sock: socket.socket, target: str) -> None:
 
 
 def state(sock: socket.socket) -> int:
-    """Return the connection's TCP state; 1 is ESTABLISHED."""
+    """Return the connection's TCP state: 1 ESTABLISHED, 5 FIN-WAIT-2, 7 CLOSE, 8 CLOSE-WAIT."""
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
 
 
-def outcome(lab: Lab, family: int, keepalive: tuple[int, int, int] | None) -> str:
+def outcome(lab: Lab, client: str, family: int) -> str:
     """Ask for an answer that is later than the firewall's memory; say what came."""
+    keepalive = CLIENTS[client]
     with lab.client_socket(family) as sock:
         sock.settimeout(PATIENCE)
         if keepalive is not None:
             keep_alive(sock, *keepalive)
         ask(lab, sock, f"/sleep/{ANSWER_AFTER}")
+        if client == "half-closed":
+            sock.shutdown(socket.SHUT_WR)
         if keepalive is None:
             sock.settimeout(SILENCE)
         started = time.monotonic()
@@ -64,7 +67,7 @@ def outcome(lab: Lab, family: int, keepalive: tuple[int, int, int] | None) -> st
         except OSError as error:
             if error.errno is not None:
                 return errno.errorcode[error.errno]
-            return "silence" if state(sock) == 1 else "closed"
+            return "silence" if state(sock) in (1, 5) else "closed"
         early = time.monotonic() - started < ANSWER_AFTER - 0.5
         return "answered" if answer.startswith(b"HTTP/1.1 200 ") and not early else repr(answer)
 
@@ -73,14 +76,14 @@ def outcomes(lab: Lab) -> dict[str, str]:
     """Run every case at once."""
     found: dict[str, str] = {}
 
-    def run(name: str, family: int, keepalive: tuple[int, int, int] | None) -> None:
-        found[name] = outcome(lab, family, keepalive)
+    def run(client: str, version: str) -> None:
+        found[f"{client}, {version}"] = outcome(lab, client, FAMILIES[version])
 
     threads = [
-        threading.Thread(target=run, args=(f"{client}, {version}", family, keepalive))
-        for version, family in FAMILIES.items()
+        threading.Thread(target=run, args=(client, version))
+        for version in FAMILIES
         if version == "IPv4" or lab.host6 is not None
-        for client, keepalive in CLIENTS.items()
+        for client in CLIENTS
     ]
     for thread in threads:
         thread.start()

@@ -19,9 +19,12 @@ from keptalive.errors import LabError
 from keptalive.lab import Lab, open_lab
 from lab.scenario import PATIENCE, ask, state
 
-PRINT_NET = (
-    "import os; print(os.stat('/proc/self/ns/net').st_ino, os.getuid(), os.environ['KEPTALIVE_LAB_URL'])"
-)
+PRINT_SELF = """
+import os, urllib.request
+url = os.environ["KEPTALIVE_LAB_URL"]
+answer = urllib.request.urlopen(url + "/sleep/0").read()
+print(os.stat("/proc/self/ns/net").st_ino, os.getuid(), url, os.environ["MINE"], answer, sep="\\n")
+"""
 ECHO = """
 import socket, sys
 with socket.create_server(("", 0)) as listener:
@@ -42,18 +45,13 @@ def test_client_sockets_reach_the_slow_server(lab: Lab) -> None:
     assert lab.url == f"http://{lab.host}:{lab.port}"
 
 
-def test_commands_run_on_the_client_side_as_the_caller(lab: Lab) -> None:
+def test_commands_run_on_the_client_side_as_the_caller(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the same user, with the slow server's URL in the environment and the caller's own variables."""
-    fetch = "import os, urllib.request as r; print(r.urlopen(os.environ['KEPTALIVE_LAB_URL'] + '/sleep/0').read())"
-    runs = [
-        lab.popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-        for code in (PRINT_NET, "import os; print(os.environ['MINE'])", fetch)
-        for _ in [os.environ.setdefault("MINE", "kept")]
-    ]
-    (network, uid, url), (mine,), answer = (run.communicate(timeout=PATIENCE)[0].split() for run in runs)
+    monkeypatch.setenv("MINE", "kept")
+    with lab.popen([sys.executable, "-c", PRINT_SELF], stdout=subprocess.PIPE, text=True) as command:
+        network, uid, url, mine, answer = command.communicate(timeout=PATIENCE)[0].splitlines()
 
-    assert (int(uid), url, mine) == (os.getuid(), lab.url, "kept")
-    assert " ".join(answer) == r"b'slept 0\n'"
+    assert (int(uid), url, mine, answer) == (os.getuid(), lab.url, "kept", r"b'slept 0\n'")
     assert (int(network) == Path("/proc/self/ns/net").stat().st_ino) is (lab.engine == "relay")
 
 
@@ -62,7 +60,7 @@ def test_the_shell_and_descriptors_and_exit_codes_work_as_with_popen(lab: Lab) -
     reading, writing = os.pipe()
     with lab.popen(f"echo through >/dev/fd/{writing}; exit 3", shell=True, pass_fds=[writing]) as command:
         os.close(writing)
-        with open(reading, "rb") as pipe:
+        with os.fdopen(reading, "rb") as pipe:
             assert pipe.read() == b"through\n"
         assert command.wait(PATIENCE) == 3
 

@@ -57,7 +57,7 @@ def python_for_all() -> str:
                 return candidate
         except OSError:
             continue
-    missing("no Python >= 3.10 that an ordinary user may run")
+    return missing("no Python >= 3.10 that an ordinary user may run")
 
 
 def as_nobody() -> dict[str, object]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
@@ -99,14 +98,8 @@ class Holder:
 
     def sweep(self) -> None:
         """End every process that still lives in one of the namespaces, so that these can go."""
-        networks = {namespaces.inode(descriptor) for descriptor in self.networks.values()}
-        for process in namespaces.processes_in(networks) if networks else ():
-            if process == self._spared:
-                continue
-            try:
-                os.kill(process, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        networks = [namespaces.inode(descriptor) for descriptor in self.networks.values()]
+        namespaces.kill_processes_in(networks, self._spared)
 
     def _leave(self) -> None:
         """Get the right to make network namespaces: as root, or in a user namespace of our own."""

@@ -7,12 +7,14 @@ reached, and the rest (the slow server, commands, TLS) is the same for all and l
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -137,6 +139,9 @@ class Lab(ABC):
             command.kill()
             command.wait()
         self._server.close()
+        if "_tls" in self.__dict__:
+            # The server has removed its certificates, unless it was killed.
+            shutil.rmtree(Path(self.ca_file).parent, ignore_errors=True)
 
     def __enter__(self) -> Lab:
         return self

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Collection
 from pathlib import Path
 
 __all__ = [
@@ -22,7 +23,7 @@ __all__ = [
     "enter_user_namespace",
     "fresh_network",
     "inode",
-    "processes_in",
+    "kill_processes_in",
     "unshare",
 ]
 
@@ -83,14 +84,13 @@ def inode(descriptor: int) -> int:
     return os.fstat(descriptor).st_ino
 
 
-def processes_in(networks: set[int]) -> Iterator[int]:
-    """Yield the id of each other process whose network namespace is in *networks* (inodes)."""
+def kill_processes_in(networks: Collection[int], spare: int = 0) -> None:
+    """Kill every process, but this one and *spare*, whose network namespace is one of *networks* (inodes)."""
     for entry in os.scandir("/proc"):
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+        if not entry.name.isdigit() or int(entry.name) in (os.getpid(), spare):
             continue
         try:
-            network = Path(entry.path, "ns", "net").stat().st_ino
+            if Path(entry.path, "ns", "net").stat().st_ino in networks:
+                os.kill(int(entry.name), signal.SIGKILL)
         except OSError:
             continue  # ended meanwhile, or another user's: then it is not in a namespace of ours
-        if network in networks:
-            yield int(entry.name)

@@ -1,4 +1,4 @@
-"""One table of client behaviour and outcome, on each engine, with each kind of rights; all at the same time."""
+"""One table of client behaviour and outcome: on each engine, with each kind of rights, all at once."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def result(running: Any, engine: str, who: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("engine", "who"), RUNS)
 def test_probes_keep_a_flow_alive_and_silence_kills_it(result: dict[str, Any], engine: str, who: str) -> None:
-    """The plain client hears nothing ever, the held one gets its answer, probes that come too late find nobody."""
+    """The plain client hears nothing, the held one its answer; probes that come too late find nobody."""
     outcomes = result["outcomes"]
 
     assert {name for name in outcomes if name.endswith("IPv4")}

@@ -16,6 +16,7 @@ from keptalive.lab import holder
 from keptalive.lab.control import PYTHON, SOURCE, Helper
 from keptalive.lab.faults import Fault
 from keptalive.lab.interface import Lab, LabEvent
+from keptalive.linux import namespaces
 
 _PORT, _TLS_PORT = 8080, 8443
 
@@ -100,6 +101,8 @@ class KernelLab(Lab):
         """End everything: commands, slow server, namespaces. Does nothing the second time."""
         super().close()
         self._holder.close()
+        # The holder has done this, unless it was killed: what a command has started may live in there.
+        namespaces.kill_processes_in([namespaces.inode(network) for network in self._networks.values()])
         for descriptor in (*self._networks.values(), *([] if self._user is None else [self._user])):
             os.close(descriptor)
         self._networks, self._user = {}, None
