@@ -89,6 +89,7 @@ class Rule:
             timeout = policy.user_timeout in (None, state.user_timeout)
             return bool(state.enabled) and ours and state.count == policy.count and timeout
         # A count goes with the interval it was meant for: 5 probes a minute apart outlive five
-        # minutes, at our interval a quarter of that.
+        # minutes, at our interval a quarter of that. So it is taken only with an idle or an
+        # interval of the program's own.
         alien = ours and state.count is not None and state.count < policy.count
         return state.protects(policy) and not alien

@@ -35,7 +35,7 @@ def _connecting(original: Any, cls: Any) -> Any:
     @looks_like(original, cls)
     def connect(self: Any, *args: Any) -> Any:
         rule = ruling.current
-        if rule is None or not args:
+        if rule is None or not args or not isinstance(self, cls):
             return original(self, *args)
         ask_peer = rule.connecting(self, args[0])
         result = original(self, *args)
@@ -50,10 +50,12 @@ def _setting(original: Any, cls: Any) -> Any:
     @looks_like(original, cls)
     def setsockopt(self: Any, *args: Any) -> Any:
         rule = ruling.current
-        if rule is None or args[:2] not in rule.guarded or own_word.get() or not rule.stands(self):
+        if rule is None or args[:2] not in rule.guarded or own_word.get():
             return original(self, *args)
+        stood = isinstance(self, cls) and rule.stands(self)
         result = original(self, *args)
-        rule.reinstate(self)
+        if stood:
+            rule.reinstate(self)
         return result
 
     return setsockopt

@@ -1,7 +1,7 @@
 """TLS sockets, the standard library's and gevent's: no answer is cut short in silence.
 
 Rule: nothing is changed but the flag that tells whether a ragged end of file may
-pass for an end; `cover.watch_end` says why. asyncio's TLS has no such flag and
+pass for an end; `ends.watch_end` says why. asyncio's TLS has no such flag and
 raises by itself.
 """
 
