@@ -28,6 +28,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
@@ -36,6 +37,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import trustme
+
+from keptalive.sockets import read_tcp_info
 
 PATIENCE = 60.0  # seconds after which a thread of a server gives up: far more than any test waits
 FRAMINGS = ("content-length", "chunked", "until-close")
@@ -158,8 +161,10 @@ class Server:
         raw = sock
         try:
             if self.tls:
-                sock = authority().server.wrap_socket(sock, server_side=True)
-                self._open.add(sock)
+                options: Any = {"server_side": True, "do_handshake_on_connect": False}
+                sock = authority().server.wrap_socket(sock, **options)
+                self._open.add(sock)  # before the client may count on it
+                sock.do_handshake()
             self.serve(sock)
         except (OSError, EOFError):
             pass  # a client that went away is no concern of its server
@@ -392,8 +397,13 @@ def _splice(server: Server, one: socket.socket, other: socket.socket) -> None:
 def blackhole(sock: Any) -> None:
     """Make the path behind a connected socket of this process swallow, in silence, all that arrives.
 
-    IP_MINTTL drops segments whose TTL is lower, and those of loopback have 64. Linux only.
+    IP_MINTTL drops segments whose TTL is lower, and those of loopback have 64. Linux only. It waits until all
+    that was sent is acknowledged: with data in flight there are no probes, only retransmissions.
     """
+    deadline = time.monotonic() + PATIENCE
+    while read_tcp_info(sock).unacked:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, 73, 255)  # IPV6_MINHOPCOUNT
     else:
