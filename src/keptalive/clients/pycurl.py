@@ -37,7 +37,7 @@ def sockopt_function(policy: Policy | None = None, then: SockoptFunction | None 
 
     then: a callback of your own, called first; its answer counts.
     """
-    return _SetPolicy(Cover(policy), then)
+    return SetPolicy(Cover(policy), then)
 
 
 def serves(target: object) -> bool:
@@ -50,7 +50,7 @@ def hold(target: Any, cover: Cover) -> None:
     if not _callbacks_can_be_seen():
         cover.refuse("this pycurl does not show whether the handle has a SOCKOPTFUNCTION of yours already")
         return
-    ours = _SetPolicy(cover)
+    ours = SetPolicy(cover)
     before = gc.get_referents(target)
     try:
         target.setopt(pycurl.SOCKOPTFUNCTION, ours)
@@ -71,7 +71,9 @@ def sockets(target: Any) -> list[Any]:
     return [] if number == -1 else [_CurlSocket(number)]
 
 
-class _SetPolicy:
+class SetPolicy:
+    """A callback for SOCKOPTFUNCTION; `then` is the one that was set before, and still called."""
+
     def __init__(self, cover: Cover, then: SockoptFunction | None = None) -> None:
         self.cover = cover
         self.then = then
@@ -126,14 +128,14 @@ def _replaced(before: list[Any], after: list[Any]) -> SockoptFunction | None:
     left = Counter(map(id, before)) - Counter(map(id, after))
     for callback in before:
         if id(callback) in left:
-            return callback.then if isinstance(callback, _SetPolicy) else callback
+            return callback.then if isinstance(callback, SetPolicy) else callback
     return None
 
 
 @cache
 def _callbacks_can_be_seen() -> bool:
     """Tell whether a handle shows its callbacks to the garbage collector, the only one who may ask."""
-    handle, callback = pycurl.Curl(), _SetPolicy(Cover())
+    handle, callback = pycurl.Curl(), SetPolicy(Cover())
     handle.setopt(pycurl.SOCKOPTFUNCTION, callback)
     seen = any(referent is callback for referent in gc.get_referents(handle))
     handle.close()

@@ -40,6 +40,7 @@ def protect(fd: int, purpose: int) -> int:
 
 def _covered(original: Any, option: int) -> Any:
     """Return a subclass of *original* whose handles have `protect` as their callback."""
+    from keptalive.clients.pycurl import SetPolicy  # needs pycurl, which is there by now
 
     class EitherCurl(type(original)):  # type: ignore[misc]  # the metaclass is known at run time only
         """Checks that take the original class, and so handles made before, for the new one."""
@@ -58,7 +59,7 @@ def _covered(original: Any, option: int) -> Any:
             super().setopt(option, protect)
 
         def setopt(self, wanted: int, value: Any, **kwargs: Any) -> None:
-            if wanted == option:
+            if wanted == option and not isinstance(value, SetPolicy):  # hold()'s, which calls ours
                 value = protect if value is None else _both(value)
             super().setopt(wanted, value, **kwargs)
 

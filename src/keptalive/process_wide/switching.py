@@ -88,7 +88,7 @@ class _Installation:
                 return
             try:
                 _SEAMS[name](sys.modules[name], self._attributes)
-            except (AttributeError, KeyError, TypeError) as error:
+            except Exception as error:  # noqa: BLE001  # this runs inside somebody's import
                 self.failed[name] = str(error)
                 if ruling.current is not None:
                     ruling.current.cover.complain(f"connections of {name} are not protected: {error}")
