@@ -41,7 +41,7 @@ class IdleDrop:
         """Say why *engine* cannot do this; None if it can."""
         if engine not in self.engines:
             return f"{self.name} is not for the {engine} engine"
-        if engine == "kernel" and not self.seconds.is_integer():
+        if engine == "kernel" and self.seconds % 1:
             # net.netfilter.nf_conntrack_tcp_timeout_established is a number of seconds.
             return f"connection tracking counts whole seconds, not {self.seconds:g}"
         return None
