@@ -8,6 +8,7 @@ asyncio's TransportSocket, uvloop's PseudoSocket, trio's and gevent's sockets.
 
 from __future__ import annotations
 
+import _socket
 import errno
 import socket
 from contextvars import ContextVar
@@ -26,9 +27,10 @@ _TCP_PROTOCOLS = (0, 6, 262)
 _INTERNET = (int(socket.AF_INET), int(socket.AF_INET6))
 _STREAM = int(socket.SOCK_STREAM)
 
-#: The interpreter's own socket class. What it says goes past the enums that socket.socket
-#: makes of a family (1 us of a connect's 25) and past the wrappers that install() puts there.
-SocketType: Any = socket.SocketType
+#: The interpreter's own socket class, whatever gevent put into the module `socket`. What it says goes
+#: past the enums that socket.socket makes of a family (1 us of a connect's 25), and past the wrappers
+#: that install() puts there.
+SocketType: Any = _socket.socket
 _family, _kind_of, _protocol = (getattr(SocketType, name).__get__ for name in ("family", "type", "proto"))
 
 #: True while keptalive itself sets options: install() guards them against what the program says
