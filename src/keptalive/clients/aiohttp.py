@@ -4,7 +4,7 @@ Rule: a session's connections all come from its connector's public connect(), wh
 is asked for each request, so a connection is protected when it first comes by. What
 is pooled or in use when hold() is called is found in the connector's private books
 (`_conns`, `_acquired`); without those it would be covered when next used. Supported:
-aiohttp 3.10 and later (`socket_factory`: 3.12), on asyncio and uvloop.
+aiohttp 3.11 and later (`socket_factory`: 3.12), on asyncio and uvloop.
 """
 
 from __future__ import annotations
@@ -93,29 +93,39 @@ def _protect(protocol: Any, cover: Cover) -> None:
         put_cover(protocol, cover)
         transport = protocol.transport
         cover.protect(None if transport is None else transport.get_extra_info("socket"))
-        wrap(protocol, "connection_lost", _connection_lost)
+        _watch_end(protocol)
     except Exception as error:  # noqa: BLE001  # runs inside a request: fail open, as cover does
         cover.complain(f"a connection is not protected: {error!r}")
 
 
-def _connection_lost(protocol: Any, connection_lost: Callable[..., None], error: Any) -> None:
+def _watch_end(protocol: Any) -> None:
     """Let a body that the server ends by closing fail if it was not the server that closed.
 
     aiohttp itself tells such a body complete however the connection ended. A FIN
     comes without an error; a body that is complete already is left alone.
     """
-    payload = getattr(protocol, "_payload", None)  # private: the body that is being read now
-    if (
-        isinstance(error, OSError)
-        and not isinstance(error, ssl.SSLError)
-        and isinstance(payload, aiohttp.StreamReader)
-        and not payload.is_eof()
-        and payload.exception() is None
-    ):
-        cut_short = aiohttp.ClientPayloadError(f"Response payload is not completed: {error!r}")
-        cut_short.__cause__ = error
-        payload.set_exception(cut_short)
-    connection_lost(error)
+    if "connection_lost" in vars(protocol):
+        return
+    original = (
+        protocol.connection_lost
+    )  # strong: a transport schedules the call and may then let go of the protocol
+
+    def connection_lost(error: Any) -> None:
+        vars(protocol).pop("connection_lost", None)  # called once: leave no circle behind
+        payload = getattr(protocol, "_payload", None)  # private: the body that is being read now
+        if (
+            isinstance(error, OSError)
+            and not isinstance(error, ssl.SSLError)
+            and isinstance(payload, aiohttp.StreamReader)
+            and not payload.is_eof()
+            and payload.exception() is None
+        ):
+            cut_short = aiohttp.ClientPayloadError(f"Response payload is not completed: {error!r}")
+            cut_short.__cause__ = error
+            payload.set_exception(cut_short)
+        original(error)
+
+    protocol.connection_lost = connection_lost
 
 
 def _connector_of(target: Any) -> Any:
