@@ -45,15 +45,12 @@ def reach(pid: int, descriptor: int) -> str | None:
 
 
 class Follower:
-    """One run's: the tree, what keeps its sockets, what is told of it.
-
-    Raises OSError if the first process cannot be held, or the address is taken.
-    """
+    """One run's: the tree, what keeps its sockets, what is told of it. Raises OSError before Linux 5.3."""
 
     def __init__(
         self, first: int, mark: int, policy: str | None, summary: str | None, *, refused: str | None
     ) -> None:
-        self._tree = Tree([first], mark)
+        self._tree = _tree(first, mark)
         chosen = Policy.parse(policy) if policy else None
         self._keeper = Keeper(chosen)
         self._ear = Announcements(address(mark)) if refused else None
@@ -134,6 +131,16 @@ class Follower:
     def _why(self, refused: KeptaliveError) -> str:
         sentence = refused.strerror if isinstance(refused, OSError) and refused.strerror else str(refused)
         return sentence if self._ear is None else f"{sentence}; {_SILENT}"
+
+
+def _tree(first: int, mark: int) -> Tree:
+    """Return the tree of a run, or what is left of it."""
+    try:
+        return Tree([first], mark)
+    except ProcessLookupError:
+        remains = Tree([], mark)
+        remains.grow()
+        return remains
 
 
 def _sockets(pid: int) -> set[int] | None:

@@ -41,7 +41,8 @@ _NOT_FOR_THE_FOLLOWER = (
     signal.SIGTSTP,
     signal.SIGPIPE,
 )
-# Python ignores these from its start on (pylifecycle.c), and the program would inherit that.
+# Python ignores these from its start on (pylifecycle.c), and the program would inherit that. What
+# they were before is not to be known; the default is what nearly everybody starts programs with.
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 # s until the follower loads what it needs: a program that ends sooner has the machine to itself,
@@ -52,22 +53,28 @@ _PR_SET_PTRACER = 0x59616D61  # linux/prctl.h: "Yama" in ASCII
 
 
 def become(command: list[str], environment: Mapping[bytes, bytes]) -> NoReturn:
-    """Replace this process by *command*, found in PATH and started as a shell would.
+    """Replace this process by *command*, found and started as execvp(3) and every shell do it.
 
     Raises OSError: ENOENT if there is no such command, EACCES and others if it cannot be run.
     """
     for number in _IGNORED_BY_PYTHON:
         signal.signal(number, signal.SIG_DFL)
-    try:
-        os.execvpe(command[0], command, environment)
-    except OSError as error:
-        if error.errno != errno.ENOEXEC:
-            raise
-    import shutil
-
-    # A script without "#!": every shell, and execvp(3), hand it to sh.
-    path = shutil.which(command[0], path=os.fsdecode(environment.get(b"PATH", os.fsencode(os.defpath))))
-    os.execve("/bin/sh", ["sh", path or command[0], *command[1:]], environment)
+    name, *arguments = command
+    refused: OSError | None = None
+    # os.execvp() is not like the C library's: it goes on to the next folder after a script without "#!".
+    folders = [""] if "/" in name or not name else os.get_exec_path(environment)
+    for path in (os.path.join(folder, name) for folder in folders):  # noqa: PTH118
+        try:
+            os.execve(path, command, environment)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except PermissionError as error:
+            refused = error  # a later folder may have one that can be run
+        except OSError as error:
+            if error.errno != errno.ENOEXEC:
+                raise
+            os.execve("/bin/sh", ["sh", path, *arguments], environment)
+    raise refused or FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
 def original_environment() -> dict[bytes, bytes]:
@@ -93,7 +100,12 @@ def start_follower(
     """
     orders = os.getpid(), mark.new(), policy, summary
     answer, theirs = os.pipe()
-    between = os.fork()
+    try:
+        between = os.fork()
+    except OSError:
+        os.close(answer)
+        os.close(theirs)
+        raise
     if between == 0:
         os.close(answer)
         _leave_orphan(theirs, orders)
