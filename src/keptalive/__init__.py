@@ -12,6 +12,8 @@ TYPE_CHECKING = False  # type checkers know the name; importing typing for it wo
 if TYPE_CHECKING:  # "as" marks a re-export
     from typing import Any
 
+    from keptalive.connections import Connection as Connection
+    from keptalive.connections import list_connections as list_connections
     from keptalive.errors import ConnectionLost as ConnectionLost
     from keptalive.errors import KeptaliveError as KeptaliveError
     from keptalive.errors import KeptaliveWarning as KeptaliveWarning
@@ -30,6 +32,9 @@ if TYPE_CHECKING:  # "as" marks a re-export
     from keptalive.process_wide import install as install
     from keptalive.process_wide import installed as installed
     from keptalive.process_wide import uninstall as uninstall
+    from keptalive.rescue.attach import AttachReport as AttachReport
+    from keptalive.rescue.attach import attach as attach
+    from keptalive.rescue.attach import read_process as read_process
     from keptalive.sockets import Report as Report
     from keptalive.sockets import SocketState as SocketState
     from keptalive.sockets import apply as apply
@@ -38,6 +43,7 @@ if TYPE_CHECKING:  # "as" marks a re-export
 
 # module -> the public names it holds
 _NAMES = {
+    "connections": "Connection list_connections",
     "errors": (
         "ConnectionLost KeptaliveError KeptaliveWarning LabError NoSuchProcess NotPermitted NotSupported "
         "PolicyError SocketError Uncovered UnknownTarget"
@@ -45,6 +51,7 @@ _NAMES = {
     "holding": "hold read",
     "policy": "Policy",
     "process_wide": "InstallReport install installed uninstall",
+    "rescue.attach": "AttachReport attach read_process",
     "sockets": "Report SocketState apply socket_options",
     "tcp_info": "TcpInfo",
 }

@@ -28,6 +28,13 @@ class Program(subprocess.Popen[str]):
 
     said: str | None = None
 
+    def tell(self, word: str) -> str:
+        """Say a word to it and return its answer."""
+        assert self.stdin is not None
+        assert self.stdout is not None
+        print(word, file=self.stdin, flush=True)
+        return self.stdout.readline().strip()
+
 
 @contextlib.contextmanager
 def program(
@@ -131,6 +138,32 @@ def _family(_: str) -> None:
     _forever()
 
 
+def _obey(_: str) -> None:
+    """Do as told on stdin: "connect" here, "start" a child that does, or "end"."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    keep: list[object] = []
+    _say("ready")
+    for line in sys.stdin:
+        if line == "connect\n":
+            client = socket.create_connection(listener.getsockname())
+            keep.append((client, listener.accept()))
+            _say(client.fileno())
+        elif line == "start\n":
+            child = subprocess.Popen(
+                [sys.executable, __file__, "hold", ""], stdout=subprocess.PIPE, text=True
+            )
+            assert child.stdout is not None
+            child.stdout.readline()
+            keep.append(child)
+            _say(child.pid)
+        else:
+            break
+    for one in keep:
+        if isinstance(one, subprocess.Popen):
+            one.kill()
+            one.wait()
+
+
 def _not_dumpable(argument: str) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     _hold(argument)
@@ -143,6 +176,7 @@ _KINDS: dict[str, Callable[[str], None]] = {
     "first-thread-ends": _first_thread_ends,
     "named": _named,
     "family": _family,
+    "obey": _obey,
     "not-dumpable": _not_dumpable,
 }
 
