@@ -7,7 +7,9 @@ and the connection goes on as it was.
 
 from __future__ import annotations
 
+import socket
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from keptalive.ends import watch_end
@@ -16,8 +18,7 @@ from keptalive.errors import KeptaliveWarning, Uncovered
 from keptalive.policy import Policy
 from keptalive.sockets import SocketType, apply, is_tcp, missing_fields, option_values
 
-# Past what install() puts before them.
-_get, _put = SocketType.getsockopt.__get__, SocketType.setsockopt.__get__
+_PlainSocket = socket.socket
 
 
 class Cover:
@@ -31,8 +32,7 @@ class Cover:
     __slots__ = (
         "__weakref__",
         "_complained",
-        "_lacking",
-        "_options",
+        "_quickly",
         "exact",
         "off",
         "policy",
@@ -46,8 +46,9 @@ class Cover:
         self.uncovered: list[str] = []
         self.policy = policy or default_policy()
         self.off = switched_off()
-        self._options = tuple(option_values(self.policy).values())
-        self._lacking = bool(missing_fields(self.policy))
+        options = tuple(option_values(self.policy).values())
+        lacking = bool(missing_fields(self.policy))
+        self._quickly = _never if lacking else _quick_setter(options, self.exact)
         self._complained = False
 
     def protect(self, sock: Any) -> None:
@@ -55,34 +56,15 @@ class Cover:
         if self.off or sock is None:
             return
         try:
-            if is_tcp(sock) and sock.fileno() != -1:
-                if self._lacking or not self._quickly(sock):
+            if is_tcp(sock):
+                if not self._quickly(sock) and sock.fileno() != -1:
                     report = apply(sock, self.policy if self.exact else None)
                     if report.problems:
                         self.complain("; ".join(report.problems))
-                watch_end(sock)
+                if type(sock) is not _PlainSocket:
+                    watch_end(sock)
         except Exception as error:  # noqa: BLE001  # the rule of this file
             self.complain(f"a connection is not protected: {error!r}")
-
-    def _quickly(self, sock: Any) -> bool:
-        """Set and read back a fresh socket in as few calls as can be; False if there is more to say."""
-        if isinstance(sock, SocketType):
-            get, put = _get(sock), _put(sock)
-        else:
-            get, put = sock.getsockopt, sock.setsockopt
-        *values, (level, number, on) = self._options
-        if not self.exact and get(level, number):
-            return False  # its keepalive is on already: the longer way decides whether to leave it
-        try:
-            for level_, number_, value in values:
-                put(level_, number_, value)
-            put(level, number, on)
-        except OSError:
-            return False  # the longer way names what was refused
-        for level_, number_, value in values:
-            if get(level_, number_) != value:
-                return False
-        return bool(get(level, number))  # some systems return the option's number for "on"
 
     def refuse(self, problem: str) -> None:
         """Raise Uncovered for a part of a target; if not strict note it, so that the rest can be covered."""
@@ -102,3 +84,44 @@ class Cover:
             except KeptaliveWarning:
                 # Warnings are errors here. Raising inside somebody's connect would do harm; it is in the log.
                 return
+
+
+def _quick_setter(options: tuple[tuple[int, int, int], ...], exact: bool) -> Callable[[Any], bool]:
+    """Return a function that sets and reads back a fresh socket in as few steps as can be.
+
+    It runs in every connect: a closure, because each attribute and each call less counts
+    there. It returns False if there is more to say than "done".
+    """
+    *values, (level, number, _on) = options
+
+    def quickly(sock: Any) -> bool:
+        # The interpreter's own functions are also past what install() puts before them.
+        get, put = (_kernel_get, _kernel_put) if isinstance(sock, SocketType) else (_get, _put)
+        try:
+            if not exact and get(sock, level, number):
+                return False  # its keepalive is on already: the longer way decides whether to leave it
+            for level_, number_, value in options:
+                put(sock, level_, number_, value)
+            for level_, number_, value in values:
+                if get(sock, level_, number_) != value:
+                    return False
+            return bool(get(sock, level, number))  # some systems return the option's number for "on"
+        except OSError:
+            return False  # the longer way names what was refused
+
+    return quickly
+
+
+_kernel_get, _kernel_put = SocketType.getsockopt, SocketType.setsockopt
+
+
+def _get(sock: Any, level: int, number: int) -> Any:
+    return sock.getsockopt(level, number)
+
+
+def _put(sock: Any, level: int, number: int, value: int) -> None:
+    sock.setsockopt(level, number, value)
+
+
+def _never(sock: Any) -> bool:
+    return False
