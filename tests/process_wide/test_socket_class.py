@@ -228,7 +228,7 @@ def test_a_refused_option_does_not_stop_the_connect(monkeypatch: pytest.MonkeyPa
     class Jailed(socket.socket):
         setsockopt = refuse  # type: ignore[assignment]
 
-    monkeypatch.setattr("keptalive.cover._put", lambda sock: refuse)
+    monkeypatch.setattr("keptalive.cover._kernel_put", refuse)
     with socket.create_server(("127.0.0.1", 0)) as server, Jailed() as sock:
         with pytest.warns(keptalive.KeptaliveWarning, match="the kernel refused"):
             sock.connect(server.getsockname())
