@@ -35,7 +35,7 @@ def test_the_case_that_started_it(request: pytest.FixtureRequest, capsys: pytest
     if "full_size" not in request.config.option.markexpr:
         pytest.skip("takes six minutes: ask for it with -m full_size")
     for client in CLIENTS:
-        need(client)
+        need(client, "full-size")
     try:
         lab = open_lab(f"idle-drop:{IDLE_TIMEOUT}", engine="kernel")
     except LabError as error:

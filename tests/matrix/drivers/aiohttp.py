@@ -8,6 +8,7 @@ from matrix.drivers.base import Driver, on_asyncio, on_uvloop
 
 class Aiohttp(Driver):
     needs = ("aiohttp",)
+    socks_needs = ("aiohttp_socks",)
     run = staticmethod(on_asyncio)
     retries_after = "drop"  # of an idempotent request whose connection was closed; it cannot be set
     posts_with_a_retry = 1

@@ -7,6 +7,7 @@ cell is told once, in `child`, and each client runs it in its own way.
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
 
@@ -47,8 +48,9 @@ def on_uvloop(story: Story) -> str:
 class Driver:
     """Drives one client through one cell. Subclasses say what their client has."""
 
-    #: The library that must be there, and the one that SOCKS needs; None if it is in the standard library.
+    #: The libraries that must be there, and what its SOCKS needs besides.
     needs: ClassVar[tuple[str, ...]] = ()
+    socks_needs: ClassVar[tuple[str, ...]] = ()
     run: ClassVar[Callable[[Story], str]] = staticmethod(blocking)
     #: What it talks to, a kind of the server's.
     server: ClassVar[str] = "http"
@@ -62,6 +64,12 @@ class Driver:
     resends_if_reused: ClassVar[int] = 0
     #: How the bodies that it reads may be delimited.
     bodies: ClassVar[tuple[str, ...]] = ("close", "goodbye", "length", "chunked")
+
+    @classmethod
+    def missing(cls, scenario: str) -> list[str]:
+        """Return the libraries that a scenario needs and that are not installed."""
+        needs = cls.needs + (cls.socks_needs if scenario == "socks" else ())
+        return [library for library in needs if importlib.util.find_spec(library) is None]
 
     @classmethod
     def scenario(cls, name: str) -> Scenario:

@@ -11,6 +11,7 @@ from matrix.drivers.base import Driver, on_asyncio, on_trio, on_uvloop
 
 class _Base(Driver):
     library: ClassVar[str] = "httpx"
+    socks_needs = ("socksio",)
     retries_after = "refuse"  # the only retry it has is that of a connect
     posts_with_a_retry = 1
 

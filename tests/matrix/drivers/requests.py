@@ -8,6 +8,7 @@ from matrix.drivers.base import Driver
 
 class Requests(Driver):
     needs = ("requests",)
+    socks_needs = ("socks",)
     posts_with_a_retry = 2
 
     async def open(self) -> Target:

@@ -8,6 +8,7 @@ from matrix.drivers.base import Driver
 
 class Manager(Driver):
     needs = ("urllib3",)
+    socks_needs = ("socks",)
     posts_with_a_retry = 2
 
     def _retries(self) -> object:

@@ -10,6 +10,7 @@ from matrix.drivers.base import Driver, on_asyncio
 
 class Sync(Driver):
     needs = ("websockets",)
+    socks_needs = ("python_socks",)
     # Through an HTTP proxy a WebSocket always makes a tunnel, with TLS or without.
     matrix = ("plain", "tls", "http-proxy", "connect-proxy", "socks", "pooled")
     bodies = ()
