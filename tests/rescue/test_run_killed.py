@@ -62,7 +62,7 @@ def port() -> Iterator[int]:
 
 
 def keptalives(token: str, program: int) -> list[int]:
-    """Return keptalive's processes that belong to the program: they bear its command line, and are not it."""
+    """Return keptalive's processes for this program: they bear its command line, and are not it."""
     found = []
     for pid in processes.pids():
         try:
@@ -74,7 +74,7 @@ def keptalives(token: str, program: int) -> list[int]:
 
 
 def run_and_kill(number: int, port: int, prefix: list[str]) -> tuple[int, str, str, int]:
-    """Run the busy program, kill what is keptalive's some time later; return how it ended, and how many were."""
+    """Run the busy program, kill what is keptalive's; return how it ended, and how many were killed."""
     delay = random.Random(number).choice((0.0, random.Random(number).uniform(0, 0.5)))
     token = f"busy-{os.getpid()}-{number}"
     command = [*prefix, "run", "--", sys.executable, "-c", BUSY, str(port), "0.7", token]

@@ -45,7 +45,7 @@ class Terminal:
         os.write(self._side, keys.encode())
 
     def expect(self, pattern: str) -> str:
-        """Wait until *pattern* is shown after what was expected last; return its first group, or all of it."""
+        """Wait until *pattern* is shown after what was expected last; return its first group, or all."""
         deadline = time.monotonic() + PATIENCE
         while (found := re.compile(pattern).search(self.shown, self._read)) is None:
             assert time.monotonic() < deadline, f"{pattern!r} is not in {self.shown[self._read :]!r}"

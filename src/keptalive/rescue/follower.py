@@ -19,7 +19,7 @@ from keptalive.linux.pidfd import OtherProcess
 from keptalive.linux.refusals import cause, refusal
 from keptalive.platforms import FIELDS
 from keptalive.policy import Policy
-from keptalive.rescue.announcements import Announcement, Announcements, executable
+from keptalive.rescue.announcements import Announcements, executable
 from keptalive.rescue.injection import address
 from keptalive.rescue.keeper import Keeper, Look
 from keptalive.rescue.summary import Entry, Summary
@@ -55,7 +55,8 @@ class Follower:
         self._keeper = Keeper(chosen)
         self._ear = Announcements(address(mark)) if refused else None
         self._summary = Summary(summary, str(chosen or default_policy()), refused)
-        self._executables: dict[int, str] = {}  # of those that said that they are protected
+        self._heard: dict[int, str] = {}  # process -> its executable: who said that it is protected
+        self._executables: dict[int, str] = {}  # the same, of members
 
     def stay(self) -> None:
         """Look again and again until nobody of the tree is left."""
@@ -68,20 +69,24 @@ class Follower:
                 self._bury(self._tree.wait(left))
             if not self._tree.members:
                 self._tree.grow()  # whom the last one left behind
-        self._believe(self._heard())
+        self._listen()
+        self._believe()
         self._summary.write(complete=True)
 
     def look(self) -> None:
         """Look at every process once."""
-        heard = self._heard()  # before the tree grows: who has spoken by now is found by that
+        self._listen()  # before the tree grows, so that it then has all who have spoken
         self._tree.grow()
         for look in self._keeper.look(self._tree.members.values()):
             self._note(look)
-        self._believe(heard)
+        self._believe()
         self._name_uncovered()
 
     def _bury(self, ended: Iterable[OtherProcess]) -> None:
+        self._listen()  # whoever has spoken did so before it ended
         for process in ended:
+            if process.pid in self._heard:
+                self._protected_from_inside(process.pid, self._heard.pop(process.pid))
             self._keeper.refusals.pop(process.pid, None)
             self._executables.pop(process.pid, None)
             self._summary.ended(process.pid)
@@ -99,22 +104,27 @@ class Follower:
         for problem in look.report.problems:
             entry.trouble(problem)
 
-    def _heard(self) -> list[Announcement]:
-        return [] if self._ear is None else list(self._ear.heard())
+    def _listen(self) -> None:
+        if self._ear is not None:
+            self._heard.update(self._ear.heard())
 
-    def _believe(self, heard: Iterable[Announcement]) -> None:
-        """Take down who is protected from inside, and who is no longer: an exec leaves nothing of it."""
-        for pid, its_executable in heard:
+    def _believe(self) -> None:
+        """Take down who has said that it is protected, and who no longer is: an exec leaves nothing of it."""
+        for pid, its_executable in self._heard.items():
             if pid in self._tree.members:
                 self._executables[pid] = its_executable
-                self._entry(pid).believe()
-            elif not processes.exists(pid):  # else it is not one of ours
-                self._summary.entry(pid, PurePath(its_executable).name).believe()
+                self._protected_from_inside(pid, its_executable)
+            elif not _is_alive(pid):  # it came and went; who lives and is no member is not ours
+                self._protected_from_inside(pid, its_executable)
                 self._summary.ended(pid)
+        self._heard.clear()
         for pid, its_executable in list(self._executables.items()):
             if executable(pid) not in ("", its_executable):
                 del self._executables[pid]
                 self._summary.retract(pid)
+
+    def _protected_from_inside(self, pid: int, its_executable: str) -> None:
+        self._summary.entry(pid, processes.name(pid) or PurePath(its_executable).name).believe()
 
     def _name_uncovered(self) -> None:
         """Take down who cannot be reached and has said nothing, but has TCP sockets, or may have some."""
@@ -141,6 +151,10 @@ def _tree(first: int, mark: int) -> Tree:
         remains = Tree([], mark)
         remains.grow()
         return remains
+
+
+def _is_alive(pid: int) -> bool:
+    return processes.status(pid).get("State", "Z")[0] not in "ZX"  # a zombie, or dead (proc(5))
 
 
 def _sockets(pid: int) -> set[int] | None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import time
 from collections.abc import Mapping
@@ -62,7 +63,7 @@ def become(command: list[str], environment: Mapping[bytes, bytes]) -> NoReturn:
     name, *arguments = command
     refused: OSError | None = None
     # os.execvp() is not like the C library's: it goes on to the next folder after a script without "#!".
-    folders = [""] if "/" in name or not name else os.get_exec_path(environment)
+    folders = [""] if "/" in name or not name else os.get_exec_path(environment)  # type: ignore[arg-type]
     for path in (os.path.join(folder, name) for folder in folders):  # noqa: PTH118
         try:
             os.execve(path, command, environment)
@@ -200,6 +201,8 @@ def _detach(kept: set[int]) -> None:
                 os.close(descriptor)
             except OSError:
                 continue  # the one that listed them
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # it holds one for each process of the tree
 
 
 def _admit(follower: int) -> None:
