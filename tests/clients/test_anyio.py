@@ -66,13 +66,13 @@ def test_listener(run: Any) -> None:
             async def handle(stream: Any) -> None:
                 async with stream:
                     assert [state.idle for state in keptalive.read(stream)] == [POLICY.idle]
-                nursery.cancel_scope.cancel()
 
-            async with anyio.create_task_group() as nursery:
-                nursery.start_soon(listener.serve, handle)
+            async with anyio.create_task_group() as group:
+                group.start_soon(listener.serve, handle)
                 async with await anyio.connect_tcp("127.0.0.1", port) as stream:
                     with pytest.raises(anyio.EndOfStream):
                         await stream.receive()
+                group.cancel_scope.cancel()
 
     run(main)
 
