@@ -1,4 +1,8 @@
-"""Whoever is killed, nothing of a lab stays: no process, no namespace, no port, no file."""
+"""Whoever is killed, nothing of a lab stays: no process, no port, no file; so no namespace either.
+
+A namespace without a name lives as long as a process is in it or holds it open. (The numbers that
+/proc shows for namespaces prove nothing: the kernel gives them anew, to whatever lab starts next.)
+"""
 
 from __future__ import annotations
 
@@ -8,34 +12,30 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab.owner import born
 from lab.scenario import PATIENCE
 
 ROUNDS = 20
 AT_ONCE = 3
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def namespaces_in_use(since: float) -> set[int]:
-    """Every network namespace with a process in it that is older than *since* (s after boot).
-
-    Without that, a younger lab might be taken for the dead one: the kernel gives numbers anew.
-    """
-    found = set()
+def alive(sessions: Collection[int]) -> list[int]:
+    """Return the processes of these sessions; a zombie is not one, whoever has not waited for it."""
+    found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if int(born(int(process.name))) / CLOCK_TICKS <= since:
-                found.add((process / "ns" / "net").stat().st_ino)
+            state, _, _, session = (process / "stat").read_bytes().rpartition(b")")[2].split()[:4]
         except OSError:
             continue
-    return found
+        if int(session) in sessions and state != b"Z":
+            found.append(int(process.name))
+    return sorted(found)
 
 
 def listening_ports() -> set[int]:
@@ -43,20 +43,10 @@ def listening_ports() -> set[int]:
     return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A"}  # TCP_LISTEN
 
 
-def runs(pid: int, start: str) -> bool:
-    """Tell whether a process is alive; a zombie is not, whoever has not waited for it."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        return born(pid) == start and state != "Z"
-    except OSError:
-        return False
-
-
-def left(there_was: dict[str, Any], since: float) -> dict[str, Any]:
+def left(sessions: Collection[int], there_was: dict[str, Any]) -> dict[str, Any]:
     """Return what is still there."""
     return {
-        "processes": [process for process in there_was["processes"] if runs(*process)],
-        "networks": sorted(namespaces_in_use(since).intersection(there_was["networks"])),
+        "processes": alive(sessions),
         "ports": sorted(listening_ports().intersection(there_was["ports"])),
         "files": [file for file in there_was["files"] if Path(file).exists()],
     }
@@ -69,21 +59,21 @@ def kill(engine: str, victims: Sequence[str]) -> dict[str, Any]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,  # the commands' session as well; each helper has its own
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     with owner:
         assert owner.stdout is not None
         helpers, there_was = json.loads(owner.stdout.readline())
-        since = time.clock_gettime(time.CLOCK_BOOTTIME)
-        assert left(there_was, since) == there_was
-        assert len(there_was["networks"]) == (3 if engine == "kernel" else 0)
+        sessions = {owner.pid, *helpers.values()}
+        assert left(sessions, there_was) == there_was
         for victim in victims:
             os.kill(helpers.get(victim, owner.pid), signal.SIGKILL)
         owner.communicate(timeout=PATIENCE)
     deadline = time.monotonic() + 10
-    while any(left(there_was, since).values()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return left(there_was, since)
+    while any(left(sessions, there_was).values()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return left(sessions, there_was)
 
 
 @pytest.mark.timeout(400)

@@ -160,6 +160,7 @@ class Helper:
                 self._channel.send({"do": do, **arguments}, descriptors)
                 reply = self._channel.receive()
         except TimeoutError as error:
+            self._channel.socket.close()  # a late reply would pass for that of the next request
             raise LabError(f"the lab's {self._what} did not answer within {_PATIENCE:.0f} s") from error
         except OSError as error:
             raise LabError(f"the lab's {self._what} is gone: open a new lab") from error

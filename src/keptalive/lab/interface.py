@@ -88,7 +88,8 @@ class Lab(ABC):
     def reach(self, port: int) -> tuple[str, int]:
         """Return the address by which the client's side reaches *port* of the server's side.
 
-        The way there leads through the firewall. Raises LabError if the lab is broken.
+        The way there leads through the firewall. Who listens there listens on all addresses ("0.0.0.0").
+        Raises LabError if the lab is broken.
         """
 
     @abstractmethod
@@ -107,7 +108,8 @@ class Lab(ABC):
     def popen(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
         """Start a command on the client's side, as the caller's user; options as for subprocess.Popen.
 
-        Its environment names the slow server in KEPTALIVE_LAB_URL. It is killed when the lab closes.
+        Its environment names the slow server in KEPTALIVE_LAB_URL. It is killed when the lab closes;
+        what it has started itself is killed in the kernel engine, where the namespaces tell.
         """
         return self._start("client", argv, options)
 

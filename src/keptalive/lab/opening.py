@@ -6,6 +6,7 @@ is told in the reason for the next.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from keptalive.errors import LabError
@@ -20,6 +21,8 @@ def open_lab(fault: str = "idle-drop:5", engine: str | None = None) -> Lab:
     where user namespaces are allowed), "relay" (loopback; no rights needed), or None: the first that works.
     Raises LabError if the fault is unknown, or no engine (or not the one asked for) can do it here.
     """
+    if not hasattr(os, "pidfd_open"):
+        raise LabError("the lab needs Linux 5.3 or later")
     wanted = parse(fault)
     engines = _engines()
     if engine is not None and engine not in engines:

@@ -41,8 +41,8 @@ class Poller:
         """
         self._closing.append(sock)
 
-    def wait(self, seconds: float) -> None:
-        """Wait for events at most that long; call back for each."""
+    def wait(self, seconds: float | None) -> None:
+        """Wait for events at most that long, None: until there is one; call back for each."""
         for descriptor, mask in self._epoll.poll(seconds):
             ready = self._ready.get(descriptor)
             if ready is not None:

@@ -75,7 +75,8 @@ class Relay:
         self._poller.watch(owner.death, select.EPOLLIN, died)
         next_tick = time.monotonic()
         while going:
-            self._poller.wait(max(0.0, next_tick - time.monotonic()))
+            # Without a flow there is nothing to look at: sleep until somebody connects, or asks.
+            self._poller.wait(max(0.0, next_tick - time.monotonic()) if self._flows else None)
             now = time.monotonic()
             if now >= next_tick:
                 self._forget_idle(now)

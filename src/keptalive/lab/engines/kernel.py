@@ -90,12 +90,13 @@ class KernelLab(Lab):
         return []
 
     def _popen_in(self, side: str, argv: Sequence[str], options: dict[str, Any]) -> subprocess.Popen[Any]:
+        words = [argv] if isinstance(argv, str) else argv
         if options.pop("shell", False):
-            argv = ["/bin/sh", "-c", *([argv] if isinstance(argv, str) else argv)]
+            words = ["/bin/sh", "-c", *words]
         network, user = self._networks[side], self._user
         options["pass_fds"] = [*options.get("pass_fds", ()), network, *([] if user is None else [user])]
         where = [str(os.getpid()), str(network), "" if user is None else str(user)]
-        return subprocess.Popen([*PYTHON, _JOIN, SOURCE, *where, *argv], **options)
+        return subprocess.Popen([*PYTHON, _JOIN, SOURCE, *where, *words], **options)
 
     def close(self) -> None:
         """End everything: commands, slow server, namespaces. Does nothing the second time."""
