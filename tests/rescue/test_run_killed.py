@@ -99,7 +99,7 @@ def run_and_kill(number: int, port: int, prefix: list[str]) -> tuple[int, str, s
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("way", "times"), [("outside", 100), ("inside", 20)])
 def test_killing_the_follower_never_breaks_the_program(port: int, way: str, times: int) -> None:
-    """A hundred times, at any time from its first moment on, with the program opening connections all the while."""
+    """A hundred times, at any time from its first moment on, while the program opens connections."""
     prefix = [sys.executable, "-m", "keptalive"]
     if way == "inside":
         prefix = [sys.executable, str(PROGRAMS / "without_getfd.py"), *prefix]
