@@ -1,4 +1,4 @@
-"""Every client of the matrix under install(), imported before and after it: the live sockets are read back."""
+"""Every client of the matrix under install(), imported before and after it, read back from live sockets."""
 
 from __future__ import annotations
 

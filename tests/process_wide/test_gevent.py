@@ -39,8 +39,8 @@ WAYS = {
         "import http.client; c = http.client.HTTPConnection(*address); c.request('GET', '/'); sock = c.sock"
     ),
     "requests": (
-        "import requests; s = requests.Session(); r = s.get(f'http://{address[0]}:{address[1]}/', stream=True)\n"
-        "sock = r.raw._connection.sock"
+        "import requests; s = requests.Session(); url = 'http://%s:%s/' % address\n"
+        "r = s.get(url, stream=True); sock = r.raw._connection.sock"
     ),
     "stdlib": (
         "import gevent.monkey; cls = gevent.monkey.get_original('socket', 'socket')\n"
@@ -61,7 +61,7 @@ sock.close()
 
 @pytest.fixture(scope="module")
 def seen() -> Iterator[dict[tuple[str, ...], Any]]:
-    """For each order and way: the class's module, and what the kernel held. The processes run side by side."""
+    """For each order and way: the class's module, and what the kernel held. One process an order."""
     with Origin() as origin:
         children = {order: _child(order, origin) for order in ORDERS}
         try:

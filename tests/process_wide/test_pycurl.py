@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -38,10 +39,10 @@ def held(state: keptalive.SocketState) -> tuple[Any, ...]:
 
 def test_handles_are_covered_with_the_whole_policy(origin: Origin) -> None:
     """The count too, for which libcurl has no option; the control, made before, is not."""
-    with pycurl.Curl() as before:
+    with closing(pycurl.Curl()) as before:
         assert ask(before, origin).enabled is False
         keptalive.install(STRICT)
-        with pycurl.Curl() as curl:
+        with closing(pycurl.Curl()) as curl:
             assert held(ask(curl, origin)) == (True, 20, 10, 3)
         assert ask(before, origin).enabled is False
 
@@ -62,10 +63,10 @@ def set_to_none(curl: Any) -> None:
 def test_a_handle_stays_covered(forget: Callable[[Any], None], origin: Origin) -> None:
     """What takes options away leaves this one in place; so does a duplicate of the handle."""
     keptalive.install(STRICT)
-    with pycurl.Curl() as curl:
+    with closing(pycurl.Curl()) as curl:
         forget(curl)
         assert held(ask(curl, origin)) == (True, 20, 10, 3)
-        with curl.duphandle() as twin:
+        with closing(curl.duphandle()) as twin:
             forget(twin)
             assert held(ask(twin, origin)) == (True, 20, 10, 3)
 
@@ -82,7 +83,7 @@ def test_the_programs_callback_is_called_and_its_answer_counts(origin: Origin) -
         return pycurl.SOCKOPT_OK if len(calls) == 1 else pycurl.SOCKOPT_ERROR
 
     keptalive.install()
-    with pycurl.Curl() as curl:
+    with closing(pycurl.Curl()) as curl:
         curl.setopt(pycurl.SOCKOPTFUNCTION, callback)
         assert held(ask(curl, origin)) == (True, 45, 15, 9)
         with pytest.raises(pycurl.error):
@@ -95,7 +96,7 @@ def test_libcurls_own_options_are_judged_too(origin: Origin) -> None:
     """Under the default policy shorter ones stay, and longer ones do not."""
     keptalive.install()
     for idle, outcome in ((20, (True, 20, 10)), (200, (True, 45, 15))):
-        with pycurl.Curl() as curl:
+        with closing(pycurl.Curl()) as curl:
             curl.setopt(pycurl.TCP_KEEPALIVE, 1)
             curl.setopt(pycurl.TCP_KEEPIDLE, idle)
             curl.setopt(pycurl.TCP_KEEPINTVL, 10)
@@ -106,7 +107,7 @@ def test_libcurls_own_options_are_judged_too(origin: Origin) -> None:
 def test_a_handle_that_is_held_keeps_its_own_policy(origin: Origin) -> None:
     """hold() has the last word."""
     keptalive.install(STRICT)
-    with pycurl.Curl() as curl:
+    with closing(pycurl.Curl()) as curl:
         keptalive.hold(curl, Policy(300, 60, 2))
 
         assert held(ask(curl, origin)) == (True, 300, 60, 2)
@@ -116,7 +117,7 @@ def test_after_uninstall_handles_work_uncovered(origin: Origin) -> None:
     """Those that were made meanwhile as well."""
     with keptalive.installed(STRICT):
         curl = pycurl.Curl()
-    with curl:
+    with closing(curl):
         assert ask(curl, origin).enabled is False
 
 
@@ -127,12 +128,12 @@ def test_every_handle_is_a_curl() -> None:
     class Before(pycurl.Curl):  # type: ignore[misc, name-defined]
         pass
 
-    with pycurl.Curl() as old, Before() as old_sub, keptalive.installed():
+    with closing(pycurl.Curl()) as old, closing(Before()) as old_sub, keptalive.installed():
 
         class After(pycurl.Curl):  # type: ignore[misc, name-defined]
             pass
 
-        with pycurl.Curl() as new, After() as new_sub:
+        with closing(pycurl.Curl()) as new, closing(After()) as new_sub:
             assert all(isinstance(each, pycurl.Curl) for each in (old, old_sub, new, new_sub))
             assert not any(isinstance(each, After) for each in (old, old_sub, new))
             assert isinstance(new_sub, After)

@@ -15,9 +15,8 @@ def test_it_prints() -> None:
     """Policy first, then what is covered, then what is not, why, and what to use instead."""
     lines = str(keptalive.install(Policy(20, 10, 3, user_timeout=55.5))).splitlines()
 
-    assert lines[0] == (
-        "keptalive is on for this process: idle 20 s, interval 10 s, count 3, user timeout 55.5 s (set exactly)"
-    )
+    assert lines[0].startswith("keptalive is on for this process: idle 20 s, interval 10 s, count 3")
+    assert lines[0].endswith("user timeout 55.5 s (set exactly)")
     assert lines[1] == "covered:"
     assert "not covered:" in lines
     assert "  connections that are open already" in lines
@@ -48,9 +47,7 @@ def test_libraries_are_covered_now_or_once_they_are_imported(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("library", ["grpc", "psycopg2", "pyodbc"])
-def test_libraries_with_sockets_of_their_own_are_named(
-    library: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_libraries_with_sockets_of_their_own_are_named(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """If they are loaded, with their own way to keep a connection alive."""
     monkeypatch.setitem(sys.modules, library, ModuleType(library))
     (row,) = [row for row in keptalive.install().cannot if row.what == library]

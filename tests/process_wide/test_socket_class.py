@@ -241,7 +241,9 @@ WORSE = (("SO_KEEPALIVE", 1), ("TCP_KEEPINTVL", 60), ("TCP_KEEPCNT", 5), ("TCP_K
 BETTER = (("SO_KEEPALIVE", 1), ("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 5))
 
 
-@pytest.mark.parametrize("settings", [WORSE, WORSE[::-1], WORSE[2:] + WORSE[:2], (WORSE[3], WORSE[1], WORSE[2])])
+@pytest.mark.parametrize(
+    "settings", [WORSE, WORSE[::-1], WORSE[2:] + WORSE[:2], (WORSE[3], WORSE[1], WORSE[2])]
+)
 def test_a_later_worse_setting_is_replaced_by_the_default(settings: tuple[tuple[str, int], ...]) -> None:
     """All three values, in whatever order they came: a count never stays alone at an interval not its own."""
     keptalive.install()

@@ -70,7 +70,9 @@ def test_a_later_setting_is_judged() -> None:
     keptalive.install()
     with Origin() as origin:
         worse = opened(origin, (socket.TCP_KEEPINTVL, 60), (socket.TCP_KEEPCNT, 5), (socket.TCP_KEEPIDLE, 60))
-        better = opened(origin, (socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 5))
+        better = opened(
+            origin, (socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 5)
+        )
 
     assert worse == (True, 45, 15, 9)
     assert better == (True, 30, 10, 5)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keptalive.errors import PolicyError
 
-Network = IPv4Network | IPv6Network
-Networks = str | Network | Iterable[str | Network]
-Ports = int | Iterable[int]
+if TYPE_CHECKING:  # ipaddress takes 5 ms to load: for those who name networks
+    from ipaddress import IPv4Network, IPv6Network
+
+    Network = IPv4Network | IPv6Network
+    Networks = str | Network | Iterable[str | Network]
+    Ports = int | Iterable[int]
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Scope:
             return True
         if not isinstance(address[0], str):
             return None
+        from ipaddress import ip_address
+
         try:
             ip = ip_address(address[0])
         except ValueError:
@@ -64,6 +68,8 @@ class Scope:
 
 def _networks(given: Networks) -> tuple[Network, ...]:
     """Return networks; "10.0.0.1" is one of a single address, and "10.0.0.1/8" is 10.0.0.0/8."""
+    from ipaddress import IPv4Network, IPv6Network, ip_network
+
     if isinstance(given, (str, IPv4Network, IPv6Network)):
         given = (given,)
     try:

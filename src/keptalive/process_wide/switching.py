@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from keptalive.cover import Cover
 from keptalive.policy import Policy
@@ -19,7 +20,10 @@ from keptalive.process_wide import gevent, pycurl, ruling, socket_class, tls, uv
 from keptalive.process_wide.attributes import Attributes
 from keptalive.process_wide.post_import import PostImport
 from keptalive.process_wide.report import InstallReport, describe
-from keptalive.process_wide.scope import Networks, Ports, Scope
+from keptalive.process_wide.scope import Scope
+
+if TYPE_CHECKING:
+    from keptalive.process_wide.scope import Networks, Ports
 
 # module of a library -> what puts the wrappers there
 _SEAMS = {name: seam.put for seam in (tls, uvloop, pycurl, gevent, windows_events) for name in seam.MODULES}
