@@ -235,7 +235,8 @@ threading.Thread(target=hold_the_lock).start()
 held.wait()
 pid = os.fork()
 if not pid:
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as sock:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as sock:
+        sock.connect(server.getsockname())
         covered = keptalive.read(sock).idle == 20
     keptalive.uninstall()
     os._exit(0 if covered and "connect" not in vars(socket.socket) else 1)

@@ -36,7 +36,7 @@ def connected(origin: Origin) -> http.client.HTTPSConnection:
 
 
 def half_then_dead(connection: http.client.HTTPSConnection) -> object:
-    """Ask for a body that ends when the connection does, let the path die half way; return what comes of it."""
+    """Ask for a body that ends with the connection, let the path die half way; return what comes of it."""
     sock = connection.sock
     connection.request("GET", "/part/until-close")
     response = connection.getresponse()

@@ -69,10 +69,9 @@ def test_a_later_setting_is_judged() -> None:
     """Through the transport's socket, which lives for one call only: better stays, worse does not."""
     keptalive.install()
     with Origin() as origin:
-        worse = opened(origin, (socket.TCP_KEEPINTVL, 60), (socket.TCP_KEEPCNT, 5), (socket.TCP_KEEPIDLE, 60))
-        better = opened(
-            origin, (socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 5)
-        )
+        idle, interval, count = socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT
+        worse = opened(origin, (interval, 60), (count, 5), (idle, 60))
+        better = opened(origin, (idle, 30), (interval, 10), (count, 5))
 
     assert worse == (True, 45, 15, 9)
     assert better == (True, 30, 10, 5)
