@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from keptalive.connections import Connection, list_connections
 from keptalive.errors import NoSuchProcess, SocketError
 from keptalive.linux import processes
-from keptalive.survey import Memo, Survey
 from linux.confined import USER, confined
 from linux.holder import IPPROTO_MPTCP, Holder, holding, keepalive
 from linux.programs import NOBODY, program
@@ -68,7 +65,10 @@ def test_both_ends_of_a_connection(family: socket.AddressFamily, host: str) -> N
 def test_each_state(kind: str, end: tuple[str, str], expected: tuple[bool | None, bool | None]) -> None:
     """In all but two states, and under any other timer, nothing is claimed."""
     with holding(1, kind) as holder:
-        found = [one for one in list_connections(netns_pid=holder.pid) if (one.state, one.timer) == end]
+        found: list[Connection] = []
+        deadline = time.monotonic() + 30
+        while not found and time.monotonic() < deadline:  # some timers take a moment to show
+            found = [one for one in list_connections(netns_pid=holder.pid) if (one.state, one.timer) == end]
 
         assert found
         assert {(one.protected, one.keepalive) for one in found} == {expected}
@@ -240,42 +240,3 @@ def test_another_user_sees_what_is_everybodys() -> None:
     assert "it belongs to user root" in by_pid
     assert "the network namespace of process" in by_namespace
     assert "nsenter" in by_namespace
-
-
-def test_a_process_that_ends_before_its_sockets_are_asked() -> None:
-    """Between the search for owners and the question: its settings stay unknown."""
-    with program("hold", "60") as running:
-        assert running.said is not None
-        holders, _ = processes.owners({running.pid})
-        rows = [(b"\x02\x01\x02\x00", 1, 2, bytes(4), bytes(4), 1000, 0, inode) for inode in holders]
-        found = Survey([rows], holders, [])
-        running.send_signal(signal.SIGKILL)
-        running.wait()
-        found.ask()
-        found.sort()
-
-        (batch,) = found.batches
-        assert len(batch) == 3
-        assert {found.facts[row[0]].settings.idle for row in batch} == {None}
-        assert {found.names[pid] for pid in found.owners(batch) if pid} <= {"", "python"}
-
-
-@given(st.lists(st.binary(min_size=4, max_size=4), max_size=20))
-def test_any_state_and_timer_has_its_facts(shapes: list[bytes]) -> None:
-    """What this kernel does not know yet, neither do we: no crash."""
-    rows = [(shape, 1, 2, bytes(4), bytes(16), 3, 0, 0) for shape in shapes]
-    found = Survey([rows], {}, [])
-
-    for row in rows:
-        facts = found.facts[row[0]]
-        assert facts.probes == row[0][3]
-        assert facts.protected is None or facts.state in ("ESTABLISHED", "CLOSE-WAIT")
-
-
-def test_a_memo_calls_once() -> None:
-    """And looks up ever after."""
-    calls = []
-    memo = Memo(lambda key: calls.append(key) or len(calls))
-
-    assert [memo["a"], memo["b"], memo["a"]] == [1, 2, 1]
-    assert calls == ["a", "b"]

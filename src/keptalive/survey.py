@@ -135,13 +135,15 @@ def survey(
 ) -> Survey:
     """Look at the connections once. Arguments, order and errors as for list_connections()."""
     wanted = None if pid is None and process is None else _wanted(pid, process)
+    states = sock_diag.ALL if everything else sock_diag.CONNECTIONS
+    # First, since the kernel's answer comes in while /proc is searched.
+    records = _records(_namespaces(wanted, netns_pid), states)
     holders, hidden = _holders(wanted) if owners or exact or wanted is not None else ({}, [])
     if pid is not None and hidden:
         from keptalive.linux.refusals import refusal
 
         raise refusal(hidden[0])
-    states = sock_diag.ALL if everything else sock_diag.CONNECTIONS
-    found = Survey(_records(_namespaces(wanted, netns_pid), states), holders, hidden)
+    found = Survey(records, holders, hidden)
     if wanted is not None:
         found.keep(lambda row: row[-1] in holders)
     if remote is not None:

@@ -37,30 +37,26 @@ if TYPE_CHECKING:
 
 
 class Rows:
-    """Turns the batches of a survey into lines, and counts the connections by their facts."""
+    """Turns the batches of a survey into lines."""
 
     def __init__(self, survey: Survey, style: Style) -> None:
         self._survey = survey
         self._owner, self._address, self._port = Memo(style.owner), Memo(style.address), Memo(style.port)
+        self._between, self._end = style.between, style.end
         self._facts: Memo[bytes, tuple[str, Memo[int, str], str]] = Memo(
             lambda key: style.facts(survey.facts[key])
         )
-        self._between, self._end = style.between, style.end
 
     def lines(self, batch: list[Record]) -> list[str]:
         """Return each connection as one line, without its end."""
-        owner, facts, address, port = self._owner, self._facts, self._address, self._port
-        between, end = self._between, self._end
-        lines = []
-        for pid, (key, sport, dport, source, peer, expires, _, _) in zip(
-            self._survey.owners(batch), batch, strict=True
-        ):
-            before, countdown, after = facts[key]
-            lines.append(
-                f"{owner[pid]}{before}{countdown[expires]}{after}"
-                f"{address[source]}{port[sport]}{between}{address[peer]}{port[dport]}{end}"
-            )
-        return lines
+        facts, address, port, between, end = self._facts, self._address, self._port, self._between, self._end
+        owners = map(self._owner.__getitem__, self._survey.owners(batch))
+        return [
+            f"{owner}{before}{countdown[expires]}{after}"
+            f"{address[source]}{port[sport]}{between}{address[peer]}{port[dport]}{end}"
+            for owner, (key, sport, dport, source, peer, expires, _, _) in zip(owners, batch, strict=True)
+            for before, countdown, after in (facts[key],)
+        ]
 
     def spelled(self, key: bytes) -> tuple[str, str]:
         """Return the pieces of a row that its facts make: they change when the facts do."""

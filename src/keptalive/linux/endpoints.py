@@ -13,12 +13,13 @@ from sys import byteorder
 
 from keptalive.errors import SocketError
 
+LINK_LOCAL = b"\xfe\x80"  # fe80::/64; the rest of fe80::/10 is reserved (RFC 4291, 2.5.6)
 _MAPPED = bytes(10) + b"\xff\xff"  # before an IPv4 address in an IPv6 socket (RFC 4291, 2.5.5.2)
 
 
 def port_number(recorded: int) -> int:
     """Return the port for a record's port field (network byte order, read as this machine's), or back."""
-    return int.from_bytes(recorded.to_bytes(2, byteorder), "big")
+    return recorded if byteorder == "big" else recorded >> 8 | (recorded & 0xFF) << 8
 
 
 def address_text(recorded: bytes) -> str:
@@ -32,8 +33,8 @@ def address_text(recorded: bytes) -> str:
 
 
 def with_interface(recorded: bytes, index: int) -> bytes:
-    """Return an IPv6 address with the index of its interface, if it is link-local (fe80::/10)."""
-    if index and recorded[0] == 0xFE and recorded[1] & 0xC0 == 0x80:
+    """Return an IPv6 address with the index of its interface, if it is link-local."""
+    if index and recorded.startswith(LINK_LOCAL):
         return recorded + index.to_bytes(4, byteorder)
     return recorded
 

@@ -23,21 +23,25 @@ from struct import error as StructError
 from keptalive.errors import NotSupported, SocketError
 from keptalive.linux import netlink
 from keptalive.linux.ahead import ahead
-from keptalive.linux.endpoints import with_interface
+from keptalive.linux.endpoints import LINK_LOCAL, with_interface
 
 Record = tuple[bytes, int, int, bytes, bytes, int, int, int]
 
-_SOCK_DIAG_BY_FAMILY = 20
-_AF_INET, _AF_INET6, _IPPROTO_TCP = 2, 10, 6
+# The older of two requests: it goes once through the kernel's table, for IPv4 and IPv6 together. The
+# other, SOCK_DIAG_BY_FAMILY, takes a walk for each, a tenth of the time each on a machine with 24 GB.
+_TCPDIAG_GETSOCK = 18
+_AF_INET, _AF_INET6 = 2, 10
 
-# struct inet_diag_req_v2: family, protocol, extensions, pad, states, and an empty socket id (all)
-_REQUEST = Struct("=BBBBI48x")
+# struct inet_diag_req: family (any), masks, extensions, an empty socket id (all), states, flags
+_REQUEST = Struct("=4x48xI4x")
 
-# Netlink's header, and of struct inet_diag_msg: shape; ports; addresses; interface (IPv6 only); expires;
-# uid; inode. Skipped are the cookie, the queues, and the attributes that follow unasked.
+# Netlink's header, and of struct inet_diag_msg: shape; ports; addresses; interface; expires; uid; inode.
+# Skipped are the cookie, the queues, and the attributes that follow unasked.
 _IPV4 = "=16x4sHH4s12x4s12x4x8xI8xII"
-_IPV6 = "=16x4sHH16s16sI8xI8xII"
+_IPV6 = "=16x4sHH16s16s4x8xI8xII"
+_MIXED = "=16x4sHH16s16sI8xI8xII"
 _FIXED = Struct(_IPV4).size
+_FAMILY = 16  # where the family stands
 
 # Bits for the states (include/net/tcp_states.h); SYN-RECV's requests are 12, NEW-SYN-RECV.
 _LISTEN, _TIME_WAIT, _CLOSE, _SYN_RECV, _NEW_SYN_RECV = 1 << 10, 1 << 6, 1 << 7, 1 << 3, 1 << 12
@@ -58,38 +62,47 @@ def tcp_sockets(sock: _socket.socket, states: int = CONNECTIONS) -> Iterator[lis
     They come in batches of a few hundred, as the kernel goes through its table. Raises
     NotSupported if this kernel has no table to show, SocketError for an answer cut short.
     """
-    for family, length, messages in ahead(_dumps(sock, states)):
-        yield decode(family, length, messages)
+    for length, messages in ahead(_dump(sock, states)):
+        yield decode(length, messages)
 
 
-def _dumps(sock: _socket.socket, states: int) -> Iterator[tuple[int, int, bytes]]:
-    """Yield (family, length, messages): runs of messages of the same length, for IPv4, then IPv6."""
+def _dump(sock: _socket.socket, states: int) -> Iterator[tuple[int, bytes]]:
     try:
-        for family in (_AF_INET, _AF_INET6):
-            body = _REQUEST.pack(family, _IPPROTO_TCP, 0, 0, states)
-            for length, messages in netlink.dump(sock, _SOCK_DIAG_BY_FAMILY, body):
-                yield family, length, messages
+        yield from netlink.dump(sock, _TCPDIAG_GETSOCK, _REQUEST.pack(states))
     except SocketError as error:
-        if error.errno not in (errno.ENOENT, errno.EAFNOSUPPORT):
+        if error.errno == errno.EBADMSG:
             raise
-        if family == _AF_INET:  # otherwise this kernel just runs without IPv6
-            raise NotSupported(f"this kernel does not list its TCP sockets: {error.strerror}").with_hint(
-                "its module tcp_diag may be missing: modprobe tcp_diag"
-            ) from error
+        raise NotSupported(f"this kernel does not list its TCP sockets: {error.strerror}").with_hint(
+            "its module tcp_diag may be missing: modprobe tcp_diag"
+        ) from error
     finally:
         sock.close()
 
 
-def decode(family: int, length: int, messages: bytes) -> list[Record]:
+def decode(length: int, messages: bytes) -> list[Record]:
     """Decode a run of inet_diag messages, each of *length* bytes. Raises SocketError (EBADMSG)."""
+    families = messages[_FAMILY::length]
     try:
-        if family == _AF_INET:
+        if families.count(_AF_INET) == len(families):
             return list(_struct(_IPV4, length).iter_unpack(messages))
-        rows = _struct(_IPV6, length).iter_unpack(messages)
+        if families.count(_AF_INET6) == len(families) and LINK_LOCAL not in messages:
+            return list(_struct(_IPV6, length).iter_unpack(messages))
+        rows = _struct(_MIXED, length).iter_unpack(messages)
     except StructError:
         raise SocketError(errno.EBADMSG, "the kernel's record of a socket was cut short; try again") from None
     return [
-        (shape, sport, dport, with_interface(source, link), with_interface(peer, link), expires, uid, inode)
+        (shape, sport, dport, source[:4], peer[:4], expires, uid, inode)
+        if shape[0] == _AF_INET
+        else (
+            shape,
+            sport,
+            dport,
+            with_interface(source, link),
+            with_interface(peer, link),
+            expires,
+            uid,
+            inode,
+        )
         for shape, sport, dport, source, peer, link, expires, uid, inode in rows
     ]
 
