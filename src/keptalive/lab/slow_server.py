@@ -21,18 +21,24 @@ import socket
 import ssl
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from http import HTTPStatus
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Any
 
 from keptalive.errors import LabError
+from keptalive.http_server import (
+    LARGEST_HEAD,
+    BadRequest,
+    Request,
+    head_of,
+    number_of_seconds,
+    read_request,
+    respond,
+)
 from keptalive.lab.control import Owner
 from keptalive.lab.listeners import listen
 
 _LONGEST_SLEEP = 24 * 3600.0
-_LARGEST_HEAD = 64 * 1024
 
 
 async def main(owner: Owner) -> None:
@@ -42,19 +48,6 @@ async def main(owner: Owner) -> None:
         await owner.serve_async({"listen": server.listen, "tls": server.listen_tls, "count": server.count})
     finally:
         server.close()
-
-
-class Request(NamedTuple):
-    """What a client asked for."""
-
-    method: str
-    steps: list[str]  # the path, split at its slashes
-    query: dict[str, str]
-    keep_alive: bool
-
-
-class BadRequest(Exception):
-    """The server cannot make sense of it; answered with 400."""
 
 
 class SlowServer:
@@ -103,7 +96,7 @@ class SlowServer:
     def _listen(self, hosts: Sequence[str], port: int, context: ssl.SSLContext | None) -> int:
         listeners = listen(hosts, port)
         for listener in listeners:
-            self._run(asyncio.start_server(self._converse, sock=listener, ssl=context, limit=_LARGEST_HEAD))
+            self._run(asyncio.start_server(self._converse, sock=listener, ssl=context, limit=LARGEST_HEAD))
         bound: int = listeners[0].getsockname()[1]
         return bound
 
@@ -115,11 +108,11 @@ class SlowServer:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection's requests, one after the other."""
         try:
-            while (request := await _read_request(reader, writer)) is not None:
+            while (request := await read_request(reader, writer)) is not None:
                 if not await self._answer(request, writer):
                     break
         except BadRequest as error:
-            await _respond(writer, 400, f"{error}\n", keep_alive=False)
+            await respond(writer, 400, f"{error}\n", keep_alive=False)
         except (OSError, asyncio.IncompleteReadError):
             pass  # the client went away: what this server is there for
         finally:
@@ -135,7 +128,7 @@ class SlowServer:
                 return await self._sleep(request, seconds, writer, keep_alive=what == "sleep")
             case ["fail-once", key, seconds]:
                 if self._first_time("fail-once", key):
-                    await _respond(writer, 503, "once\n", keep_alive=request.keep_alive, head=head)
+                    await respond(writer, 503, "once\n", keep_alive=request.keep_alive, head=head)
                     return request.keep_alive
                 return await self._sleep(request, seconds, writer)
             case ["drop-once", key, seconds]:
@@ -150,7 +143,7 @@ class SlowServer:
                 status, body, more = 200, json.dumps(self.seen[key]) + "\n", {}
             case _:
                 status, body, more = 404, "no such thing\n", {}
-        await _respond(writer, status, body, keep_alive=request.keep_alive, head=head, more=more)
+        await respond(writer, status, body, keep_alive=request.keep_alive, head=head, more=more)
         return request.keep_alive
 
     async def _sleep(
@@ -159,7 +152,7 @@ class SlowServer:
         keep_alive = keep_alive and request.keep_alive
         await asyncio.sleep(_seconds(seconds))
         body, head = f"slept {seconds}\n", request.method == "HEAD"
-        await _respond(writer, 200, body, keep_alive=keep_alive, head=head)
+        await respond(writer, 200, body, keep_alive=keep_alive, head=head)
         return keep_alive
 
     def _first_time(self, what: str, key: str) -> bool:
@@ -169,77 +162,7 @@ class SlowServer:
 
 
 def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= _LONGEST_SLEEP:
-        raise BadRequest(f"{text!r} is not a number of seconds between 0 and {_LONGEST_SLEEP:.0f}")
-    return seconds
-
-
-async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request | None:
-    """Read a request with its body, which is thrown away; None if the client has no more."""
-    try:
-        text = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    except asyncio.LimitOverrunError as error:
-        raise BadRequest(f"a request's head is at most {_LARGEST_HEAD} bytes here") from error
-    except asyncio.IncompleteReadError:
-        return None
-    first, *lines = text.split("\r\n")
-    try:
-        method, target, version = first.split(" ")
-        url = urlsplit(target)
-        rows = (line.partition(":") for line in lines)
-        headers = {name.strip().lower(): value.strip() for name, _, value in rows}
-        if headers.get("expect", "").lower() == "100-continue":
-            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        await _skip_body(reader, headers)
-    except ValueError as error:
-        raise BadRequest(f"this is no request: {first[:80]!r}") from error
-    connection = {token.strip().lower() for token in headers.get("connection", "").split(",")}
-    keep_alive = "close" not in connection and (version == "HTTP/1.1" or "keep-alive" in connection)
-    steps = [unquote(step) for step in url.path.strip("/").split("/")]
-    return Request(method, steps, dict(parse_qsl(url.query)), keep_alive)
-
-
-async def _skip_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> None:
-    if headers.get("transfer-encoding", "").lower() != "chunked":
-        await _skip(reader, int(headers.get("content-length", "0")))
-        return
-    while size := int((await reader.readline()).split(b";")[0], 16):
-        await _skip(reader, size + 2)
-    while (await reader.readline()).strip():
-        pass  # trailers
-
-
-async def _skip(reader: asyncio.StreamReader, size: int) -> None:
-    while size > 0:
-        piece = await reader.read(min(size, 1 << 16))
-        if not piece:
-            raise asyncio.IncompleteReadError(b"", size)
-        size -= len(piece)
-
-
-def _head(status: int, keep_alive: bool, headers: Mapping[str, object]) -> bytes:
-    rows = {"Server": "keptalive-lab", "Connection": "keep-alive" if keep_alive else "close", **headers}
-    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
-    lines += [f"{name}: {value}" for name, value in rows.items()]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")
-
-
-async def _respond(
-    writer: asyncio.StreamWriter,
-    status: int,
-    body: str,
-    *,
-    keep_alive: bool,
-    head: bool = False,
-    more: Mapping[str, str] | None = None,
-) -> None:
-    headers = {"Content-Type": "text/plain", "Content-Length": len(body), **(more or {})}
-    writer.write(_head(status, keep_alive, headers) + (b"" if head else body.encode("latin-1")))
-    await writer.drain()
+    return number_of_seconds(text, _LONGEST_SLEEP)
 
 
 async def _stream(request: Request, seconds: float, writer: asyncio.StreamWriter) -> bool:
@@ -256,7 +179,7 @@ async def _stream(request: Request, seconds: float, writer: asyncio.StreamWriter
     elif style != "close":
         raise BadRequest("style is close, length or chunked")
     keep_alive = style != "close" and request.keep_alive
-    writer.write(_head(200, keep_alive, headers))
+    writer.write(head_of(200, keep_alive, headers))
     if request.method != "HEAD":
         writer.write(halves[0])
         await writer.drain()
