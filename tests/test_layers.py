@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "keptalive"
 # Bottom to top. A file may import from lower layers and from its own package.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("_version", "tcp_states"),
-    ("errors", "tcp_info", "protection"),
+    ("errors", "tcp_info", "protection", "http_server"),
     ("policy",),
     ("presets", "platforms"),
     ("environment",),
@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("survey",),
     ("holding", "process_wide", "connections"),
     ("lab",),
-    ("rescue", "probing"),
+    ("rescue", "probing", "serving"),
     ("diagnosis",),
     ("cli",),
     ("__main__",),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # "as" marks a re-export
 
     from keptalive.connections import Connection as Connection
     from keptalive.connections import list_connections as list_connections
+    from keptalive.errors import BadInput as BadInput
     from keptalive.errors import ConnectionLost as ConnectionLost
     from keptalive.errors import KeptaliveError as KeptaliveError
     from keptalive.errors import KeptaliveWarning as KeptaliveWarning
@@ -28,6 +29,8 @@ if TYPE_CHECKING:  # "as" marks a re-export
     from keptalive.holding import hold as hold
     from keptalive.holding import read as read
     from keptalive.policy import Policy as Policy
+    from keptalive.probing.result import ProbeResult as ProbeResult
+    from keptalive.probing.session import probe as probe
     from keptalive.process_wide import InstallReport as InstallReport
     from keptalive.process_wide import install as install
     from keptalive.process_wide import installed as installed
@@ -45,11 +48,13 @@ if TYPE_CHECKING:  # "as" marks a re-export
 _NAMES = {
     "connections": "Connection list_connections",
     "errors": (
-        "ConnectionLost KeptaliveError KeptaliveWarning LabError NoSuchProcess NotPermitted NotSupported "
+        "BadInput ConnectionLost KeptaliveError KeptaliveWarning LabError NoSuchProcess NotPermitted NotSupported "
         "PolicyError SocketError Uncovered UnknownTarget"
     ),
     "holding": "hold read",
     "policy": "Policy",
+    "probing.result": "ProbeResult",
+    "probing.session": "probe",
     "process_wide": "InstallReport install installed uninstall",
     "rescue.attach": "AttachReport attach read_process",
     "sockets": "Report SocketState apply socket_options",

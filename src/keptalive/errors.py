@@ -5,6 +5,7 @@ Rule: each error is also its natural builtin, so that `except OSError` and
 
     KeptaliveError
     ├── PolicyError      (ValueError)    a policy that cannot work, or a value an OS does not take
+    ├── BadInput         (ValueError)    what a command was pointed at, or told, makes no sense: no such host
     ├── UnknownTarget    (TypeError)     hold() or read() was given something it does not know
     ├── Uncovered        (RuntimeError)  hold() knows the target, but a part of it cannot be covered
     ├── SocketError      (OSError)       the kernel refused; errno is kept
@@ -20,6 +21,7 @@ Rule: each error is also its natural builtin, so that `except OSError` and
 from __future__ import annotations
 
 __all__ = [
+    "BadInput",
     "ConnectionLost",
     "KeptaliveError",
     "KeptaliveWarning",
@@ -56,6 +58,10 @@ class KeptaliveError(Exception):
 
 class PolicyError(KeptaliveError, ValueError):
     """A policy that cannot work anywhere, or a value that this operating system does not take."""
+
+
+class BadInput(KeptaliveError, ValueError):
+    """What a measurement was pointed at, or told, makes no sense: no such host, no such path, no TLS there."""
 
 
 class UnknownTarget(KeptaliveError, TypeError):

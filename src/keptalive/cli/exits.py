@@ -21,6 +21,7 @@ class Exit(IntEnum):
 
 _FOR_ERROR: tuple[tuple[type[errors.KeptaliveError], Exit], ...] = (
     (errors.PolicyError, Exit.USAGE),
+    (errors.BadInput, Exit.USAGE),
     (errors.UnknownTarget, Exit.USAGE),
     (errors.NoSuchProcess, Exit.USAGE),
     (errors.NotSupported, Exit.UNSUPPORTED),

@@ -23,6 +23,8 @@ VERBS = {
     "ps": "the TCP connections of this machine: owner, timer, protected or not",
     "attach": "turn keepalive on for the connections of a running program",
     "run": "run any program with keepalive on every connection of its process tree",
+    "probe": "how long a connection on a path may be idle, and what happens then",
+    "serve": "the far end of a path that you own: an idle listener and a slow endpoint",
     "lab": "the firewall that forgets, for your own tests",
 }
 

@@ -1,0 +1,206 @@
+"""The connections of one measurement: opened gently, settled, idle, lost; and nothing of them left behind.
+
+Rule: it knows which connections there are and what arrives on them unasked; whom to ask is decided above.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from keptalive.probing.ladder import Goal
+from keptalive.probing.rung import FLOOR, Rung, Weather
+from keptalive.probing.signatures import Ended, Evidence
+from keptalive.probing.wire import End, Wire
+
+_CONNECT = 8.0  # s: the kernel repeats a SYN after 1, 3 and 7 s
+_SCOUTS = 3  # connections that are tried before the others: at 20 % loss one alone fails once in 60 times
+_SPREAD_OVER = 1.0  # s over which the first idle times begin, so that they are of different ages ever after
+_DATA = b"\r\n"  # what servers of HTTP ignore before a request (RFC 9112, 2.2)
+_DATA_PATIENCE = 1.5  # s for its acknowledgement: two retransmissions
+
+
+class Crew:
+    """All rungs. One of the connections allowed is kept back, for what only a fresh one can answer."""
+
+    def __init__(
+        self, dial: Callable[[Callable[[], None]], Wire], goal: Goal, rate: float, evidence: Evidence
+    ) -> None:
+        """Prepare; *dial* makes an unconnected wire, given what to call when something arrives on it."""
+        self.weather = Weather()
+        self.rungs: dict[int, Rung] = {}
+        self.idle: set[int] = set()
+        self.opening = 0  # connections that are not idle yet for the first time
+        self.connections = 0
+        self.refused = 0
+        self.event = asyncio.Event()  # something happened
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.trouble: BaseException | None = None
+        self._dial, self._goal, self._rate, self._evidence = dial, goal, rate, evidence
+        self._loop = asyncio.get_running_loop()
+        self._contact: asyncio.Future[None] = self._loop.create_future()
+        self._spare_called = False
+        self._lost: list[Wire] = []
+
+    # -- opening ---------------------------------------------------------------------------------------
+
+    async def open_all(self) -> None:
+        """Begin to open all but one; return when the first connection stands. Raises OSError if none does."""
+        self.opening = self._goal.connections - 1
+        for number in range(self.opening):
+            self.start(self._raise(number))
+        await self._contact
+
+    def call_spare(self) -> None:
+        """Open the connection that was kept back; does nothing the second time."""
+        if not self._spare_called:
+            self._spare_called = True
+            self.opening += 1
+            self.start(self._raise(self._goal.connections - 1))
+
+    async def _raise(self, number: int) -> None:
+        """Open a rung, settle it, and leave it idle. The first few find out whether there is anybody."""
+        try:
+            if number >= _SCOUTS:
+                await asyncio.wait([self._contact])
+            if self._rate and not self._spare_called:
+                await asyncio.sleep(number / self._rate)
+            try:
+                wire = await self._connect()
+            except OSError as error:
+                self.refused += 1
+                if self.refused >= _SCOUTS and not self._contact.done():
+                    self._contact.set_exception(error)
+                return
+            if not self._contact.done():
+                self._contact.set_result(None)
+            rung = self.rungs[number] = Rung(number, wire, self.weather)
+            await self.settle(rung, 0.0 if self._rate else number * _SPREAD_OVER / self._goal.connections)
+        finally:
+            self.opening -= 1
+
+    async def _connect(self) -> Wire:
+        wire = self._dial(self.event.set)
+        self.connections += 1
+        try:
+            await asyncio.wait_for(wire.connect(), _CONNECT)
+        except asyncio.TimeoutError:
+            raise TimeoutError(f"no answer within {_CONNECT:g} s") from None
+        return wire
+
+    # -- idle, or lost ---------------------------------------------------------------------------------
+
+    async def settle(self, rung: Rung, delay: float = 0.0) -> None:
+        """Bring a rung to rest, or lose it."""
+        if await rung.settle(delay):
+            self._evidence.settled += 1
+            self.rest(rung)
+            return
+        if rung.wire.end is None:
+            self._evidence.unsettled += 1
+        else:
+            self._evidence.shed.append(rung.wire.end.at - rung.wire.connected)
+        self.lose(rung)
+
+    def rest(self, rung: Rung) -> None:
+        """A rung is idle, and may be asked."""
+        self.idle.add(rung.number)
+        self._count()
+
+    def lose(self, rung: Rung) -> None:
+        """A rung is of no more use."""
+        self.idle.discard(rung.number)
+        del self.rungs[rung.number]
+        rung.wire.close()
+        self._lost.append(rung.wire)
+        self._count()
+
+    def _count(self) -> None:
+        self._evidence.loss = self.weather.loss
+        self._evidence.living = len(self.rungs)
+        self.event.set()
+
+    def sweep(self) -> None:
+        """Look for rungs that were ended, or spoken to, while they were idle."""
+        for number in sorted(self.idle):
+            rung = self.rungs[number]
+            if rung.wire.end is not None:
+                self.ended_unasked(rung, rung.wire.end)
+            elif rung.wire.heard is not None and rung.wire.heard > rung.idle_since[1]:
+                self._evidence.talk[number] += 1
+                self.idle.discard(number)
+                self.start(self.settle(rung))
+
+    def ended_unasked(self, rung: Rung, end: End) -> None:
+        """The other side ended a rung, and not because it was asked."""
+        since_data = end.at - max(rung.wire.connected, rung.wire.heard or 0.0)
+        self._evidence.ends.append(Ended(since_data, rung.age(end.at), end.kind))
+        self.lose(rung)
+
+    @property
+    def round_trip(self) -> float:
+        """Seconds: the longest of all rungs."""
+        return max((rung.round_trip for rung in self.rungs.values()), default=0.0)
+
+    # -- the last question -----------------------------------------------------------------------------
+
+    async def ask_by_data(self) -> float | None:
+        """No probe was ever answered. Is data, after the same silence?
+
+        Returns None if it is acknowledged, else the silence, in seconds. Raises OSError if there is no
+        connection to be had any more.
+        """
+        self._spare_called = True
+        wire = await self._connect()
+        try:
+            await asyncio.sleep(FLOOR)
+            idle_for = self._loop.time() - wire.connected
+            before = wire.look().acknowledged
+            try:
+                wire.say(_DATA)
+            except ConnectionError:
+                return None  # it was ended meanwhile: packets pass
+            await asyncio.sleep(_DATA_PATIENCE)
+            alive = wire.end is not None or wire.look().acknowledged > before
+            return None if alive else idle_for
+        finally:
+            wire.close()
+            self._lost.append(wire)
+
+    # -- tasks, and the end ----------------------------------------------------------------------------
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run something beside; what it raises comes to light in `trouble`."""
+        task = asyncio.ensure_future(coroutine)
+        self.tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self.trouble = task.exception()
+        self.event.set()
+
+    async def stop(self) -> None:
+        """End all that is under way, and reset every connection."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        for rung in self.rungs.values():
+            rung.wire.close()
+
+    async def bury(self, alive: float) -> None:
+        """Make the server forget what died in silence, as gently as it was opened.
+
+        *alive*: seconds of silence that are harmless; who was idle for longer may be dead as well.
+        """
+        now = self._loop.time()
+        dead = [wire for wire in self._lost if wire.end is None or wire.end.kind == "reset"]
+        dead += [rung.wire for rung in self.rungs.values() if rung.age(now) > alive]
+
+        async def bury(number: int, wire: Wire) -> None:
+            await asyncio.sleep(number / self._rate if self._rate else 0)
+            await wire.bury()
+
+        await asyncio.gather(*(bury(number, wire) for number, wire in enumerate(dead)))

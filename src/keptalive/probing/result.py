@@ -1,0 +1,130 @@
+"""What a measurement found, as a value.
+
+Rule: frozen, and nothing in it that was not seen.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from keptalive.policy import Policy
+from keptalive.presets import Preset, fitting
+from keptalive.probing.signatures import Behaviour, Evidence, caveats, closed_after
+
+# A policy for less is impossible: Policy.for_idle_timeout() says why.
+_SHORTEST = 1.5
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """How long a connection on a path may be idle, and what happens then. Times in seconds."""
+
+    host: str
+    port: int
+    address: str | None  # the one that was measured, "ADDR:PORT"
+    behaviour: Behaviour
+    alive_at: float | None  # a connection idle for so long was proved alive
+    dead_at: float | None  # one idle for so long was dead
+    sure: bool  # False: the evidence contradicts itself, or is not complete
+    closed_after: float | None  # the peer closes so long after the connection was made, or spoke last
+    connections: int  # that were opened
+    seconds: float
+    loss: float  # share of questions without an answer on living connections
+    error: str | None = None  # why there was no connection
+    caveats: tuple[str, ...] = ()
+
+    @property
+    def idle_timeout(self) -> float | None:
+        """The middle of the bracket, or None if one of its sides was not found."""
+        if self.alive_at is None or self.dead_at is None:
+            return None
+        return (self.alive_at + self.dead_at) / 2
+
+    @property
+    def policy(self) -> Policy | None:
+        """The policy that keeps such a path open: for the longest silence that was proved harmless.
+
+        None where nothing was proved, or where keepalive is of no use.
+        """
+        if self.alive_at is None or self.alive_at < _SHORTEST or self.behaviour == "probes-filtered":
+            return None
+        return Policy.for_idle_timeout(self.alive_at)
+
+    @property
+    def presets(self) -> tuple[Preset, ...]:
+        """The known middleboxes that this could be."""
+        if self.behaviour == "closed-by-peer" and self.closed_after is not None:
+            found = fitting(self.closed_after, self.closed_after)
+            return tuple(preset for preset in found if not preset.keepalive_helps)
+        if self.behaviour in ("silent", "reset") and self.alive_at is not None and self.dead_at is not None:
+            found = fitting(self.alive_at, self.dead_at)
+            return tuple(preset for preset in found if preset.keepalive_helps)
+        return ()
+
+    def row(self) -> dict[str, Any]:
+        """Return it as --json shows it."""
+        return {
+            "host": self.host,
+            "port": self.port,
+            "address": self.address,
+            "behaviour": self.behaviour,
+            "alive_at": _rounded_down(self.alive_at),
+            "dead_at": _rounded_up(self.dead_at),
+            "idle_timeout": _rounded(self.idle_timeout),
+            "sure": self.sure,
+            "closed_after": _rounded(self.closed_after),
+            "connections": self.connections,
+            "seconds": _rounded(self.seconds),
+            "loss": round(self.loss, 4),
+            "policy": None if self.policy is None else str(self.policy),
+            "presets": [preset.name for preset in self.presets],
+            "error": self.error,
+            "caveats": list(self.caveats),
+        }
+
+
+def conclude(
+    evidence: Evidence,
+    behaviour: Behaviour,
+    *,
+    host: str,
+    port: int,
+    address: str | None,
+    connections: int,
+    seconds: float,
+    error: str | None = None,
+    more: tuple[str, ...] = (),
+) -> ProbeResult:
+    """Put together what was found."""
+    found = evidence.bracket()
+    closed = closed_after(evidence) if behaviour == "closed-by-peer" else None
+    return ProbeResult(
+        host=host,
+        port=port,
+        address=address,
+        behaviour=behaviour,
+        alive_at=found.alive,
+        dead_at=found.dead,
+        sure=found.sure and behaviour not in ("unknown", "outage"),
+        closed_after=closed,
+        connections=connections,
+        seconds=seconds,
+        loss=evidence.loss,
+        error=error,
+        caveats=(*caveats(evidence, behaviour), *more),
+    )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
+def _rounded_down(seconds: float | None) -> float | None:
+    """Return milliseconds that are proved, not one more."""
+    return None if seconds is None else math.floor(seconds * 1000) / 1000
+
+
+def _rounded_up(seconds: float | None) -> float | None:
+    return None if seconds is None else math.ceil(seconds * 1000) / 1000

@@ -1,0 +1,180 @@
+"""One connection of the ladder: connect, settle, be idle, be asked.
+
+Rule: a rung says what was seen on its own connection; what that means for the path is decided above.
+
+To *ask* is to send a burst of probes; one answer proves that everything on the way still knows the
+connection. To *settle* is to ask until the first answer, a second after connecting: only then has every
+box on the way seen the handshake complete (where its last segment was lost, a firewall holds the
+connection in another state with another, longer timeout), and the idle time begins at that answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from enum import Enum
+
+from keptalive.probing.wire import TICK, Wire
+
+#: Seconds of silence before a probe can be sent: the kernel's shortest TCP_KEEPIDLE, and a timer's lateness.
+FLOOR = 1.02
+
+_GAP = 0.006  # s between the probes of a burst: a probe takes a tick, 4 ms, to leave
+_HEAVY = 0.1  # share of unanswered bursts that is called heavy loss
+_PATIENCE = 0.1  # s an answer may take beyond three round trips: a peer that is busy
+#: Seconds between bursts: a Linux peer answers one probe in half a second (net.ipv4.tcp_invalid_ratelimit).
+AGAIN = 0.55
+
+
+class Answer(Enum):
+    """What came of a burst."""
+
+    ALIVE = "alive"  # answered
+    SILENT = "silent"  # not answered
+    ENDED = "ended"  # the connection was ended meanwhile: `Wire.end` says how
+
+
+@dataclass
+class Weather:
+    """What the path does to probes, learnt from those that were answered in the end.
+
+    Shared by all rungs: one lost probe is reason for all of them to ask longer.
+    """
+
+    asked: int = 0  # bursts on connections that turned out to be alive
+    lost: int = 0  # those of them that went without an answer
+
+    def note(self, bursts: int) -> None:
+        """Note that the last of so many bursts was answered."""
+        self.asked += bursts
+        self.lost += bursts - 1
+
+    @property
+    def lossy(self) -> bool:
+        """True once anything got lost."""
+        return self.lost > 0
+
+    @property
+    def loss(self) -> float:
+        """The share of bursts that went unanswered on living connections."""
+        return self.lost / self.asked if self.asked else 0.0
+
+    @property
+    def burst(self) -> int:
+        """Probes in a burst, at most: one goes out at a time, and the first answer ends it.
+
+        A burst counts as one question, since the peer answers it once; it only makes sure that the question
+        arrives. On a path that loses a fifth of all packets, five in a row are lost once in 3,000 times.
+        """
+        return 5 if self.loss > _HEAVY else 3
+
+    @property
+    def lateness(self) -> float:
+        """Seconds from the first probe of a burst to the last, where the last may be the one that arrives."""
+        return (self.burst - 1) * _GAP if self.lossy else 0.0
+
+    @property
+    def bursts(self) -> int:
+        """Bursts without an answer that make a dead connection.
+
+        Four: at 5 % loss each way, one living connection in 100,000 would seem dead. Seven: the same at 20 %.
+        """
+        return 7 if self.lossy else 4
+
+    @property
+    def doubt(self) -> int:
+        """Bursts without an answer that make a connection suspect: worth looking closer meanwhile."""
+        return 3 if self.lossy else 1
+
+
+class Rung:
+    """One connection, and since when it has been idle."""
+
+    def __init__(self, number: int, wire: Wire, weather: Weather) -> None:
+        self.number = number
+        self.wire = wire
+        self.weather = weather
+        self.idle_since: tuple[float, float] = (0.0, 0.0)  # the last packet passed between these
+        self.asked = (0.0, 0.0)  # when the first and the last probe of the last burst were sent
+        self.round_trip = 0.0  # s
+        self._segments = 0
+        self._loop = asyncio.get_running_loop()
+
+    async def settle(self, delay: float) -> bool:
+        """Ask, a second and *delay* after connecting, until answered; False if no answer comes."""
+        self.round_trip = self.wire.look().round_trip
+        await asyncio.sleep(FLOOR + delay)
+        for attempt in range(1, self.weather.bursts + 1):
+            answer = await self.ask()
+            if answer is Answer.ALIVE:
+                self.weather.note(attempt)
+                await self.rest()
+                return True
+            if answer is Answer.ENDED:
+                return False
+            await self.pause()
+        return False
+
+    async def rest(self) -> None:
+        """Begin a new idle time, at the last answer."""
+        await asyncio.sleep(2 * self.round_trip)  # whatever else was answered arrives too
+        look = self.wire.look()
+        self._segments, self.round_trip = look.segments, look.round_trip
+        # An answer cannot be older than the question.
+        self.idle_since = max(look.answered[0], self.asked[0]), look.answered[1]
+
+    def disturbed(self) -> bool:
+        """Tell whether anything arrived in this idle time: then nothing follows from it.
+
+        The other end's own keepalive probes (they count as segments, not as acknowledgements), its data, or
+        the handshake's second segment once more, because the third was lost.
+        """
+        look = self.wire.look()
+        return look.segments != self._segments or look.answered[0] > self.idle_since[1] + TICK
+
+    def age(self, now: float) -> float:
+        """Seconds since the idle time began, for certain."""
+        return now - self.idle_since[1]
+
+    def age_at_most(self, now: float) -> float:
+        """Seconds that boxes on the way may count at most: they see packets up to a round trip apart."""
+        return now - self.idle_since[0] + TICK + self.round_trip
+
+    async def ask(self) -> Answer:
+        """Send one burst of probes and wait for an answer."""
+        if self._ended():
+            return Answer.ENDED
+        began = self._loop.time()
+        try:
+            for _ in range(self.weather.burst):
+                self.wire.probe()
+                self.asked = began, self._loop.time()
+                await asyncio.sleep(_GAP)
+                if self._answered(began):
+                    return Answer.ALIVE
+                if self._ended():
+                    return Answer.ENDED
+            patience = self._loop.time() + _PATIENCE + 3 * self.round_trip
+            wait = _GAP
+            while self._loop.time() < patience:
+                await asyncio.sleep(wait)
+                wait *= 2
+                if self._answered(began):
+                    return Answer.ALIVE
+                if self._ended():
+                    return Answer.ENDED
+            return Answer.SILENT
+        finally:
+            self.wire.hush()
+
+    def _answered(self, since: float) -> bool:
+        # The answer before was at least half a second earlier: there is no mistaking one for the other.
+        return self.wire.look().answered[1] >= since
+
+    def _ended(self) -> bool:
+        return self.wire.end is not None
+
+    async def pause(self) -> None:
+        """Wait until another burst makes sense."""
+        again = self.asked[0] + AGAIN + self.round_trip
+        await asyncio.sleep(max(_GAP, again - self._loop.time()))

@@ -1,0 +1,144 @@
+"""`keptalive.probe()`: one path, measured from a host's name to a result.
+
+Rule: it joins a target, a measurement and a result, and adds no judgement of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from functools import partial
+
+from keptalive import platforms
+from keptalive.errors import BadInput, NotSupported
+from keptalive.probing.ladder import Goal
+from keptalive.probing.measure import Measurement, Progress
+from keptalive.probing.result import ProbeResult, conclude
+from keptalive.probing.signatures import Behaviour, Evidence
+from keptalive.probing.target import Address, Target
+from keptalive.sockets import format_address
+
+#: Seconds: longer than the 10 minutes of Google's VPC firewall, the longest common box that forgets within
+#: minutes. What forgets after an hour is held by any policy.
+LONGEST = 720.0
+#: What a busy server does not notice, and what is enough for one per cent in little more than the timeout.
+CONNECTIONS = 50
+#: New connections a second: what no server or firewall takes for an attack.
+RATE = 10.0
+_FEWEST = 4  # connections: one climbs, one bears witness, one refines, one is kept for the last question
+
+
+class Session:
+    """A measurement that can be watched and interrupted: `result()` tells at any time what is known."""
+
+    def __init__(
+        self,
+        target: Target,
+        goal: Goal,
+        *,
+        rate: float = RATE,
+        progress: Callable[[Progress], None] | None = None,
+        make_socket: Callable[[int], socket.socket] | None = None,
+    ) -> None:
+        """Prepare; nothing is sent. *make_socket* makes the sockets, given a family. Raises BadInput."""
+        if not 0.0001 <= goal.precision <= 1:
+            raise BadInput(f"precision {goal.precision:g} is not between 0.0001 and 1")
+        if goal.connections < _FEWEST:
+            raise BadInput(f"{goal.connections} connections are too few: it takes {_FEWEST}")
+        if not 2 <= goal.longest <= 32000:
+            raise BadInput(f"the longest silence must be between 2 and 32,000 s, not {goal.longest:g}")
+        if not rate >= 0:
+            raise BadInput(f"a rate of {rate:g} connections a second makes no sense")
+        self._target, self._goal, self._rate, self._progress = target, goal, rate, progress
+        self._make_socket = make_socket
+        self._measurement: Measurement | None = None
+        self._address: Address | None = None
+        self._behaviour: Behaviour = "unknown"
+        self._error: str | None = None
+
+    async def run(self) -> ProbeResult:
+        """Measure. Raises BadInput (no such host, no TLS there, certificate refused) and NotSupported."""
+        if platforms.current().tcp_info is None:
+            raise NotSupported("a path is measured with TCP_INFO, which keptalive knows on Linux only")
+        for address in await self._target.addresses():
+            self._address = address
+            dial = partial(self._target.wire, address, self._make_socket)
+            self._measurement = Measurement(dial, self._goal, rate=self._rate, progress=self._progress)
+            try:
+                self._behaviour = await self._measurement.run()
+                break
+            except ssl.SSLError as error:
+                raise BadInput(f"{self._name} and TLS: {_tls_reason(error)}") from error
+            except OSError as error:
+                self._behaviour, self._error = "unreachable", _reason(error)
+        return self.result()
+
+    @property
+    def _name(self) -> str:
+        return f"{self._target.host}:{self._target.port}"
+
+    def result(self) -> ProbeResult:
+        """Return what is known now."""
+        measurement = self._measurement
+        evidence = measurement.evidence if measurement else Evidence()
+        more = []
+        if measurement and measurement.refused:
+            more.append(f"{measurement.refused} of {measurement.connections} connections were not to be had.")
+        return conclude(
+            evidence,
+            self._behaviour,
+            host=self._target.host,
+            port=self._target.port,
+            address=self._address and format_address(self._address.sockaddr),
+            connections=measurement.connections if measurement else 0,
+            seconds=measurement.elapsed if measurement else 0.0,
+            error=self._error if self._behaviour == "unreachable" else None,
+            more=tuple(more),
+        )
+
+
+def probe(
+    host: str,
+    port: int = 443,
+    *,
+    precision: float = 0.01,
+    max: float = LONGEST,
+    connections: int = CONNECTIONS,
+    tls: bool = False,
+    http: str | None = None,
+    rate: float = RATE,
+    progress: Callable[[Progress], None] | None = None,
+) -> ProbeResult:
+    """Measure how long a connection to *host*:*port* may be idle before something on the way forgets it.
+
+    Takes little more than that time; *max* seconds, and a little, where nothing forgets. It opens at most
+    *connections* connections, *rate* a second (0: no limit), sends nothing over them but keepalive probes,
+    and resets them at the end.
+
+    precision: width of the bracket around the timeout, as a part of it.
+    tls: do a TLS handshake first, for servers that hang up on who is silent. No certificate is checked.
+    http: request this path with GET, for servers that let only a pending request be idle; over TLS, the
+        certificate is checked.
+    progress: called about twice a second.
+
+    A port that refuses, or never answers, is a result: its behaviour is "unreachable". Raises BadInput for a
+    host that does not exist and for arguments that make no sense, NotSupported where there is no TCP_INFO.
+    Inside a running event loop, await `keptalive.probing.session.Session(...).run()` instead.
+    """
+    target, goal = Target(host, port, tls, http), Goal(precision, max, connections)
+    session = Session(target, goal, rate=rate, progress=progress)
+    return asyncio.run(session.run())
+
+
+def _reason(error: OSError) -> str:
+    """Return what the system calls it: asyncio puts words of its own into the error."""
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate was refused ({error.verify_message})"
+    return f"the handshake failed ({error.reason or error})"
