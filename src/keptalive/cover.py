@@ -99,7 +99,9 @@ def _quick_setter(options: tuple[tuple[int, int, int], ...], exact: bool) -> Cal
         get, put = (_kernel_get, _kernel_put) if isinstance(sock, SocketType) else (_get, _put)
         try:
             if not exact and get(sock, level, number):
-                return False  # its keepalive is on already: the longer way decides whether to leave it
+                # Its keepalive is on already: left alone if idle and interval, the first two, are no longer
+                # than ours; if they are, the longer way.
+                return all(get(sock, level_, number_) <= value for level_, number_, value in values[:2])
             for level_, number_, value in options:
                 put(sock, level_, number_, value)
             for level_, number_, value in values:

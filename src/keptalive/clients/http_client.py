@@ -17,11 +17,13 @@ import http.client
 from typing import Any
 
 from keptalive.cover import Cover
+from keptalive.ends import watch_end
 from keptalive.policy import Policy
 from keptalive.seams import follow, put_cover
 
 # Methods that return the connected socket before anything is said on it.
 _MAKERS = ("_new_conn", "_create_connection")
+_SET = "_keptalive_set"  # on a connection, while it connects: its socket has been seen
 
 
 class _Covered:
@@ -73,9 +75,14 @@ def tcp_socket(sock: Any) -> Any:
     return sock
 
 
-def _connected(connection: Any, cover: Cover, _result: Any, *_args: Any, **_kwargs: Any) -> None:
-    cover.protect(tcp_socket(connection.sock))
-
-
-def _made(_connection: Any, cover: Cover, sock: Any, *_args: Any, **_kwargs: Any) -> None:
+def _made(connection: Any, cover: Cover, sock: Any, *_args: Any, **_kwargs: Any) -> None:
     cover.protect(tcp_socket(sock))
+    vars(connection)[_SET] = True
+
+
+def _connected(connection: Any, cover: Cover, _result: Any, *_args: Any, **_kwargs: Any) -> None:
+    sock = tcp_socket(connection.sock)
+    if vars(connection).pop(_SET, False):
+        watch_end(sock)  # TLS has begun since
+    else:
+        cover.protect(sock)
