@@ -81,9 +81,11 @@ TRUNCATIONS = {
     for tls in (False, True)
 }
 
+#: What each child does first: imports and first times must not come between a connection and its request.
+WARM_UP = {"warm-up": Scenario(script=("fast",))}
 FULL_SIZE = {"full-size": Scenario(policy="60:60:100")}
 
-SCENARIOS = {**MATRIX, **DEAD_PATHS, **TRUNCATIONS, **FULL_SIZE}
+SCENARIOS = {**MATRIX, **DEAD_PATHS, **TRUNCATIONS, **FULL_SIZE, **WARM_UP}
 
 
 def variants(scenario: str) -> tuple[str, ...]:
