@@ -58,7 +58,7 @@ def test_a_python_program_is_protected_from_inside(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stdout) == (0, PROTECTED)
     assert (
-        done.stderr == f"keptalive: Python programs are protected from inside, others not at all: {REFUSED}\n"
+        done.stderr == f"keptalive: only Python programs are sure to be protected here, from inside: {REFUSED}\n"
     )
     (entry,) = finished(summary)
     assert (entry["way"], entry["problems"]) == ("inside", [])

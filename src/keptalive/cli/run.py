@@ -75,7 +75,7 @@ def _protect(args: argparse.Namespace, environment: dict[bytes, bytes]) -> None:
         _say(f"{args.command[0]} runs unprotected, since it cannot be followed: {error.strerror}")
         return
     if refusal:
-        _say(f"Python programs are protected from inside, others not at all: {refusal}")
+        _say(f"only Python programs are sure to be protected here, from inside: {refusal}")
     elif args.verbose:
         _say(
             f"{args.command[0]} (process {os.getpid()}) and all that it starts are protected from outside, "

@@ -17,7 +17,6 @@ from __future__ import annotations
 import errno
 import os
 import resource
-import signal
 import time
 from collections.abc import Mapping
 
@@ -26,7 +25,10 @@ from keptalive.rescue import injection, mark
 
 TYPE_CHECKING = False  # type checkers take it for true; importing typing for it would cost 5 ms
 if TYPE_CHECKING:
+    import signal
     from typing import NoReturn
+else:
+    import _signal as signal  # signal itself makes enums of its numbers, which takes 2 ms
 
 #: What a follower is to do: the first process, the mark, the policy as Policy.parse() reads it
 #: (None is the default), and the file that is told what was done.
