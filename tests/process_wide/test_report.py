@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -62,3 +63,16 @@ def test_pycurl_is_not_covered_where_only_some_networks_are_meant() -> None:
 
     assert any(row.what == "pycurl.Curl handles" for row in report.cannot)
     assert not any("pycurl" in row for row in report.covers)
+
+
+def test_the_how_to_shows_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's example, as a program with grpc and uvloop sees it."""
+    for library in ("gevent", "gevent._socket3", "pycurl", "psycopg", "psycopg2", "MySQLdb", "pyodbc"):
+        monkeypatch.delitem(sys.modules, library, raising=False)
+    uvloop = ModuleType("uvloop")
+    uvloop.Loop = type("Loop", (), {"create_connection": None})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "uvloop", uvloop)
+    monkeypatch.setitem(sys.modules, "grpc", ModuleType("grpc"))
+    page = Path(__file__).parents[2] / "docs" / "howto" / "protect-a-whole-process.md"
+
+    assert str(keptalive.install()) in page.read_text()
