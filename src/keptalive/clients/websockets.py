@@ -16,7 +16,7 @@ from keptalive.errors import Uncovered
 
 def serves(target: object) -> bool:
     """Tell whether *target* is a connection, or the connect() that makes one."""
-    return any(hasattr(target, name) for name in ("transport", "socket", "__aiter__"))
+    return any(hasattr(target, name) for name in ("transport", "socket", "__await__"))
 
 
 def hold(target: Any, cover: Cover) -> None:
