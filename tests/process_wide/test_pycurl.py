@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -111,6 +113,17 @@ def test_a_handle_that_is_held_keeps_its_own_policy(origin: Origin) -> None:
         keptalive.hold(curl, Policy(300, 60, 2))
 
         assert held(ask(curl, origin)) == (True, 300, 60, 2)
+
+
+def test_the_module_that_holds_handles_may_bring_pycurl_in() -> None:
+    """keptalive.clients.pycurl imports it first, and install() hears of it in the middle of that."""
+    code = "from keptalive import install; install(); import keptalive.clients.pycurl as p"
+    code += "; print(p.pycurl.Curl.__mro__)"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.count("pycurl.Curl") == 2
 
 
 def test_after_uninstall_handles_work_uncovered(origin: Origin) -> None:

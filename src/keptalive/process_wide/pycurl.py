@@ -40,7 +40,6 @@ def protect(fd: int, purpose: int) -> int:
 
 def _covered(original: Any, option: int) -> Any:
     """Return a subclass of *original* whose handles have `protect` as their callback."""
-    from keptalive.clients.pycurl import SetPolicy  # needs pycurl, which is there by now
 
     class EitherCurl(type(original)):  # type: ignore[misc]  # the metaclass is known at run time only
         """Checks that take the original class, and so handles made before, for the new one."""
@@ -59,7 +58,7 @@ def _covered(original: Any, option: int) -> Any:
             super().setopt(option, protect)
 
         def setopt(self, wanted: int, value: Any, **kwargs: Any) -> None:
-            if wanted == option and not isinstance(value, SetPolicy):  # hold()'s, which calls ours
+            if wanted == option:
                 value = protect if value is None else _both(value)
             super().setopt(wanted, value, **kwargs)
 
@@ -78,6 +77,10 @@ def _covered(original: Any, option: int) -> Any:
 
 def _both(theirs: Callable[[int, int], int]) -> Callable[[int, int], int]:
     """Return a callback that protects and then does as the program's, whose answer counts."""
+    from keptalive.clients.pycurl import SetPolicy  # imports pycurl, so not while that is being imported
+
+    if isinstance(theirs, SetPolicy):  # hold()'s: it looks for itself in the handle, and calls ours
+        return theirs
 
     def callback(fd: int, purpose: int) -> int:
         protect(fd, purpose)

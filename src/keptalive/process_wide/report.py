@@ -73,7 +73,9 @@ _ALWAYS = (
         "only what this process opens is changed",
         "keptalive.hold(listening_socket)",
     ),
-    NotCovered("programs that this process starts", "they have sockets of their own", "keptalive run"),
+    NotCovered(
+        "processes that this one starts, unless by fork()", "they have sockets of their own", "keptalive run"
+    ),
     NotCovered(
         "TCP Fast Open: sendto() and sendmsg() with MSG_FASTOPEN",
         "such a connection opens without connect()",
