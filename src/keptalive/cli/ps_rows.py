@@ -142,7 +142,7 @@ class Text:
 
     def port(self, recorded: int) -> str:
         """Return a port; a listener's remote one is open."""
-        return f"{port_number(recorded) or '*':<5}"
+        return str(port_number(recorded)).ljust(5) if recorded else "*    "
 
 
 _SETTINGS = ("keepalive", "idle", "interval", "count", "user_timeout")

@@ -13,13 +13,14 @@ from sys import byteorder
 
 from keptalive.errors import SocketError
 
+_SWAPPED = byteorder == "little"
 LINK_LOCAL = b"\xfe\x80"  # fe80::/64; the rest of fe80::/10 is reserved (RFC 4291, 2.5.6)
 _MAPPED = bytes(10) + b"\xff\xff"  # before an IPv4 address in an IPv6 socket (RFC 4291, 2.5.5.2)
 
 
 def port_number(recorded: int) -> int:
     """Return the port for a record's port field (network byte order, read as this machine's), or back."""
-    return recorded if byteorder == "big" else recorded >> 8 | (recorded & 0xFF) << 8
+    return recorded >> 8 | (recorded & 0xFF) << 8 if _SWAPPED else recorded
 
 
 def address_text(recorded: bytes) -> str:
