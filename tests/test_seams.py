@@ -11,7 +11,7 @@ import pytest
 
 from keptalive import KeptaliveWarning, Policy
 from keptalive.cover import Cover
-from keptalive.seams import cover_of, follow, put_cover, wrap
+from keptalive.seams import cover_of, follow, hand_on, put_cover, wrap
 
 
 def test_the_last_cover_counts() -> None:
@@ -91,6 +91,37 @@ def test_what_follows_a_method_never_raises() -> None:
     with pytest.raises(TypeError):
         speaker.say()
     assert len(seen) == 1
+
+
+class Maker:
+    """Something that makes others."""
+
+    def make(self, kind: type) -> object:
+        return kind()
+
+
+def test_what_is_made_is_held_as_its_maker() -> None:
+    """Once: what is held already, perhaps otherwise, is left alone; and trouble is a complaint."""
+    held = []
+
+    def hold(made: object, cover: Cover) -> None:
+        put_cover(made, cover)
+        held.append(made)
+
+    first, second = Cover(), Cover(Policy(5, 5, 5))
+    maker, given = Maker(), Speaker()
+    put_cover(maker, first)
+    put_cover(given, second)
+    hand_on(maker, "make", hold)
+    made = maker.make(Speaker)
+
+    assert cover_of(made) is first
+    assert maker.make(lambda: made) is made
+    assert maker.make(lambda: given) is given
+    assert held == [made]
+    assert cover_of(given) is second
+    with pytest.warns(KeptaliveWarning, match="not protected"):
+        assert maker.make(int) == 0
 
 
 def test_a_wrapped_object_is_not_kept_alive() -> None:

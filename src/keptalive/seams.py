@@ -43,39 +43,73 @@ def wrap(held: Any, name: str, around: Callable[..., Any]) -> None:
     `cover_of(held)` when it runs. The object is not kept alive by it, and copies and
     pickles of the object go without.
     """
-    own = vars(held).get(name, _OF_CLASS)
-    if hasattr(own, _SEAM):
-        return
-    of_class: Any = getattr(type(held), name, None)
-    reference = weakref.ref(held)
 
-    def seam(*args: Any, **kwargs: Any) -> Any:
-        held = reference()
-        return around(held, of_class.__get__(held) if own is _OF_CLASS else own, *args, **kwargs)
+    def make(reference: Callable[[], Any], bind: Callable[[Any], Any]) -> Callable[..., Any]:
+        def seam(*args: Any, **kwargs: Any) -> Any:
+            held = reference()
+            return around(held, bind(held), *args, **kwargs)
 
-    setattr(seam, _SEAM, own)
-    vars(held)[name] = seam
-    copyreg.dispatch_table.setdefault(type(held), _as_new)  # what copy and pickle ask first
+        return seam
+
+    _place(held, name, make)
 
 
 def follow(held: Any, name: str, after: Callable[..., None]) -> None:
     """Have `held.name(...)` followed by `after(held, cover, result, ...)`, with the same arguments.
 
-    As wrap(), for the many seams where something is made and then covered. Whatever
-    *after* raises becomes a complaint: the method has done its work.
+    As wrap(). Whatever *after* raises becomes a complaint: the method has done its work.
     """
     wrap(held, name, partial(_then, after))
 
 
+def hand_on(held: Any, name: str, hold: Callable[[Any, Cover], None]) -> None:
+    """Have what `held.name(...)` returns held as *held* is, by `hold(result, cover)`.
+
+    Left alone is what has a cover already. As follow(), but for methods that run with
+    every request: it costs them as little as can be.
+    """
+
+    def make(reference: Callable[[], Any], bind: Callable[[Any], Any]) -> Callable[..., Any]:
+        def seam(*args: Any, **kwargs: Any) -> Any:
+            held = reference()
+            result = bind(held)(*args, **kwargs)
+            if _ATTRIBUTE not in getattr(result, "__dict__", ()):
+                _fail_open(held, lambda cover: hold(result, cover))
+            return result
+
+        return seam
+
+    _place(held, name, make)
+
+
+def _place(held: Any, name: str, make: Callable[..., Any]) -> None:
+    """Put the function that *make* returns in the place of a method, unless there is one of ours already.
+
+    make: gets a weak reference to the object, and a function that binds the original to it.
+    """
+    own = vars(held).get(name, _OF_CLASS)
+    if hasattr(own, _SEAM):
+        return
+    bind = getattr(type(held), name).__get__ if own is _OF_CLASS else lambda _held: own
+    seam = make(weakref.ref(held), bind)
+    setattr(seam, _SEAM, own)
+    vars(held)[name] = seam
+    copyreg.dispatch_table.setdefault(type(held), _as_new)  # what copy and pickle ask first
+
+
 def _then(after: Callable[..., None], held: Any, original: Any, /, *args: Any, **kwargs: Any) -> Any:
     result = original(*args, **kwargs)
+    _fail_open(held, lambda cover: after(held, cover, result, *args, **kwargs))
+    return result
+
+
+def _fail_open(held: Any, work: Callable[[Cover], None]) -> None:
     cover = cover_of(held)
     if cover is not None:
         try:
-            after(held, cover, result, *args, **kwargs)
+            work(cover)
         except Exception as error:  # noqa: BLE001  # the rule of this file
             cover.complain(f"a connection is not protected: {error!r}")
-    return result
 
 
 def _as_new(held: Any) -> Any:

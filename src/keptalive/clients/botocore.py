@@ -19,7 +19,7 @@ import botocore.session
 
 from keptalive.clients import urllib3
 from keptalive.cover import Cover
-from keptalive.seams import cover_of, follow, put_cover
+from keptalive.seams import hand_on, put_cover
 
 _SEAMS = ("_manager", "_proxy_managers", "_get_proxy_manager")
 
@@ -39,10 +39,10 @@ def hold(target: Any, cover: Cover) -> None:
     """Cover a client, the client of a resource, or every client that a session makes from now on."""
     if isinstance(target, botocore.session.Session):
         put_cover(target, cover)
-        follow(target, "create_client", _client_made)
+        hand_on(target, "create_client", _hold_client)
     elif _is_boto3_session(target):
         put_cover(target, cover)
-        follow(target, "client", _client_made)  # resource() goes through it as well
+        hand_on(target, "client", _hold_client)  # resource() goes through it as well
     elif isinstance(target, botocore.response.StreamingBody):
         urllib3.hold(target._raw_stream, cover)
     else:
@@ -68,17 +68,8 @@ def _hold_client(client: Any, cover: Cover) -> None:
         )
         return
     put_cover(session, cover)
-    follow(session, "_get_proxy_manager", _manager_made)
+    hand_on(session, "_get_proxy_manager", urllib3.hold)
     for manager in _managers(session):
-        urllib3.hold(manager, cover)
-
-
-def _client_made(_session: Any, cover: Cover, client: Any, *_args: Any, **_kwargs: Any) -> None:
-    _hold_client(client, cover)
-
-
-def _manager_made(_session: Any, cover: Cover, manager: Any, *_args: Any, **_kwargs: Any) -> None:
-    if cover_of(manager) is None:
         urllib3.hold(manager, cover)
 
 

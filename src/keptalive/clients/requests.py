@@ -19,7 +19,7 @@ import requests.adapters
 from keptalive.clients import urllib3
 from keptalive.cover import Cover
 from keptalive.policy import Policy
-from keptalive.seams import cover_of, follow, put_cover
+from keptalive.seams import follow, hand_on, put_cover
 
 # What an adapter's send() asks for a pool.
 _POOL_SOURCES = ("get_connection_with_tls_context", "get_connection")
@@ -54,7 +54,7 @@ def hold(target: Any, cover: Cover) -> None:
     """Cover a session with the adapters it has and gets, one adapter, or the connection of a response."""
     if isinstance(target, requests.Session):
         put_cover(target, cover)
-        follow(target, "get_adapter", _adapter_chosen)
+        hand_on(target, "get_adapter", _hold_adapter)
         for adapter in target.adapters.values():
             _hold_adapter(adapter, cover)
     elif isinstance(target, requests.adapters.BaseAdapter):
@@ -77,21 +77,11 @@ def _hold_adapter(adapter: Any, cover: Cover) -> None:
     put_cover(adapter, cover)
     sources = [name for name in _POOL_SOURCES if hasattr(adapter, name)]
     for name in sources:
-        follow(adapter, name, _pool_chosen)
+        hand_on(adapter, name, urllib3.hold)
     if not sources:
         follow(adapter, "send", _answered)
     for manager in _managers(adapter):
         urllib3.hold(manager, cover)
-
-
-def _adapter_chosen(_session: Any, cover: Cover, adapter: Any, *_args: Any, **_kwargs: Any) -> None:
-    if cover_of(adapter) is None:
-        _hold_adapter(adapter, cover)
-
-
-def _pool_chosen(_adapter: Any, cover: Cover, pool: Any, *_args: Any, **_kwargs: Any) -> None:
-    if cover_of(pool) is None:
-        urllib3.hold(pool, cover)
 
 
 def _answered(adapter: Any, cover: Cover, response: Any, *_args: Any, **_kwargs: Any) -> None:

@@ -17,7 +17,7 @@ from urllib3.response import HTTPResponse
 
 from keptalive.clients import http_client
 from keptalive.cover import Cover
-from keptalive.seams import cover_of, follow, put_cover
+from keptalive.seams import cover_of, follow, hand_on, put_cover
 
 _MADE = "_keptalive_made"  # on a held pool: weak references to the connections it made since
 
@@ -33,7 +33,7 @@ def hold(target: Any, cover: Cover) -> None:
     """Cover a manager with its pools, a pool with its connections, or one connection."""
     if isinstance(target, urllib3.PoolManager):
         put_cover(target, cover)
-        follow(target, "_new_pool", _pool_made)
+        hand_on(target, "_new_pool", hold)
         for pool in _pools(target):
             hold(pool, cover)
     elif isinstance(target, urllib3.HTTPConnectionPool):
@@ -67,11 +67,6 @@ def _hold_pool(pool: Any, cover: Cover) -> None:
         follow(pool.pool, "put", _came_back)
     for connection in _connections(pool):
         http_client.hold(connection, cover)
-
-
-def _pool_made(_manager: Any, cover: Cover, pool: Any, *_args: Any, **_kwargs: Any) -> None:
-    if cover_of(pool) is None:
-        hold(pool, cover)
 
 
 def _connection_made(pool: Any, cover: Cover, connection: Any, *_args: Any, **_kwargs: Any) -> None:
