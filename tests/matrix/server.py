@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import fcntl
 import json
+import resource
 import socket
 import ssl
 import sys
@@ -299,4 +300,6 @@ async def main(address: str, certificate: str, delay: str) -> None:
 
 
 if __name__ == "__main__":
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # an ordinary user's 1024 are too few for every cell
     asyncio.run(main(*sys.argv[1:]))
