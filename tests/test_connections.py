@@ -181,6 +181,16 @@ def test_exactly_with_a_user_timeout() -> None:
         assert _of(server, connections).user_timeout is None
 
 
+def test_a_process_whose_first_thread_has_ended() -> None:
+    """Its connections are found all the same, and its namespace."""
+    with program("first-thread-ends") as running:
+        found = list_connections(pid=running.pid)
+
+        assert {(one.pid, one.state) for one in found} == {(running.pid, "ESTABLISHED")}
+        assert len(found) == 2
+        assert {one.local for one in found} <= {one.local for one in list_connections(netns_pid=running.pid)}
+
+
 def test_without_owners(mixed: Holder) -> None:
     """Faster; nothing else is missing."""
     assert {(one.pid, one.process) for one in list_connections(netns_pid=mixed.pid, owners=False)} == {

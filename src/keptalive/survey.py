@@ -204,10 +204,12 @@ def _namespaces(wanted: Collection[int] | None, netns_pid: int | None) -> list[i
         return [netns_pid]
     if wanted is None:
         return [None]
+    from keptalive.linux.processes import network_namespace
+
     found: dict[int, int | None] = {}
     for pid in wanted:
         try:
-            found.setdefault(os.stat(f"/proc/{pid}/ns/net").st_ino, pid)  # noqa: PTH116
+            found.setdefault(os.stat(network_namespace(pid)).st_ino, pid)  # noqa: PTH116
         except OSError:
             continue  # ended, or another user's, which processes.owners() is going to find
     own = os.stat("/proc/thread-self/ns/net").st_ino  # noqa: PTH116  # pathlib takes 8 ms to import

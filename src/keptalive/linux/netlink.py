@@ -55,7 +55,7 @@ def _open_socket_of(pid: int) -> _socket.socket:
     from concurrent.futures import Future
     from threading import Thread
 
-    from keptalive.linux import namespaces
+    from keptalive.linux import namespaces, processes
 
     opened: Future[_socket.socket] = Future()
 
@@ -67,7 +67,7 @@ def _open_socket_of(pid: int) -> _socket.socket:
             opened.set_exception(error)
 
     try:
-        descriptor = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(processes.network_namespace(pid), os.O_RDONLY | os.O_CLOEXEC)
         try:
             thread = Thread(target=enter_and_open)
             thread.start()

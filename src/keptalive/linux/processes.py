@@ -6,10 +6,11 @@ encoded, but control characters are still in it: `cli.output.escape` is for thos
 """
 
 # pathlib would take 8 ms of every `keptalive ps` to import, and twice the time to list.
-# ruff: noqa: PTH110, PTH123, PTH208
+# ruff: noqa: PTH110, PTH116, PTH123, PTH208
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Collection, Iterable, Iterator
 
@@ -59,6 +60,20 @@ def process_of(thread: int) -> int:
     return int(status(thread).get("Tgid", thread))
 
 
+def network_namespace(pid: int) -> str:
+    """Return the path of the network namespace of a process: of a living thread, if its first one has ended.
+
+    Raises OSError: EACCES where this user may not look, ESRCH if there is no such process.
+    """
+    for folder in (f"/proc/{pid}", *(f"/proc/{pid}/task/{thread}" for thread in threads(pid))):
+        try:
+            os.stat(f"{folder}/ns/net")
+        except FileNotFoundError:
+            continue
+        return f"{folder}/ns/net"
+    raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+
+
 def name(pid: int) -> str:
     """Return the name of a process (15 bytes at most, comm in proc(5)), "" if it is gone."""
     return _text(pid, "comm").removesuffix("\n")
@@ -78,7 +93,7 @@ def status(pid: int) -> dict[str, str]:
 
 
 def soft_limit(pid: int, resource: str) -> int | None:
-    """Return a limit of a process, named as in /proc/PID/limits; None if it is unlimited or the process is gone."""
+    """Return a limit of a process, named as in /proc/PID/limits; None if unlimited, or the process is gone."""
     for line in _text(pid, "limits").splitlines():
         if line.startswith(resource):
             value = line.removeprefix(resource).split()[0]
