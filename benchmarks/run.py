@@ -26,7 +26,7 @@ import keptalive
 
 MILLISECONDS = 40.0
 NOISE = 0.05  # a ratio to plain above this, and above plain's own to plain, could be measured
-WATCHED = 8.0  # s
+YOUNG, LATER = 8.0, 8.0  # s: sockets are looked at three times in their first five
 
 #: Opens and closes connections for a while once the follower has had time to begin, and prints the
 #: median time of one in microseconds.
@@ -132,24 +132,29 @@ def connect(run: list[str], rounds: int) -> bool:
 
 
 def follower_time(run: list[str], processes: int, sockets: int) -> None:
-    """Print the follower's CPU time beside a program that holds connections."""
+    """Print the follower's CPU time for a program that holds connections: while they are young, and later."""
     with tempfile.TemporaryDirectory() as name:
         summary = Path(name, "summary.json")
-        token = f"{WATCHED}"
         command = [*run, "--summary", str(summary), "--", sys.executable, "-c", HOLD]
-        with subprocess.Popen([*command, str(processes), str(sockets), token]) as program:
-            time.sleep(WATCHED - 1)
+        with subprocess.Popen([*command, str(processes), str(sockets), f"{YOUNG + LATER + 1}"]) as program:
+            time.sleep(YOUNG)
             follower = _follower(program.pid, summary)
-            fields = Path(f"/proc/{follower}/stat").read_text().rpartition(")")[2].split()
-            used = sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
-            memory = Path(f"/proc/{follower}/smaps_rollup").read_text().split("Pss:")[1].split()[0]
+            young = _cpu_seconds(follower)
+            time.sleep(LATER)
+            later = _cpu_seconds(follower) - young
+            memory = int(Path(f"/proc/{follower}/smaps_rollup").read_text().split("Pss:")[1].split()[0])
             assert program.wait() == 0, "a connection was not protected"
         entries = json.loads(summary.read_text())["processes"]
         assert sum(entry["sockets"] for entry in entries) >= processes * (sockets // 2 * 2), entries
     print(
-        f"follower, {processes:>3} x {sockets:>4} sockets: {used / (WATCHED - 1):6.1%} of a core over its first "
-        f"{WATCHED - 1:g} s, {int(memory) / 1024:.1f} MB"
+        f"follower, {processes:>3} x {sockets:>4} sockets: {young:5.2f} s CPU in the first {YOUNG:g} s, "
+        f"then {later / LATER:5.1%} of a core; {memory / 1024:.1f} MB"
     )
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def _follower(program: int, summary: Path) -> int:

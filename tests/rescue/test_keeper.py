@@ -64,6 +64,21 @@ def test_what_a_program_sets_while_the_socket_is_young_is_judged_anew(clock: Clo
             assert read_socket(client).idle == expected
 
 
+def test_what_is_as_it_should_be_is_looked_at_once(clock: Clock) -> None:
+    """Accepted connections above all, which have it from their listener: there may be thousands a second."""
+    its = Keeper(Policy(20, 10, 5))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        looked_at(its, listener)
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            found = []
+            for age in (0.0, 1.0, 5.0):
+                clock.now = 100 + age
+                found.append(looked_at(its, accepted))
+
+            assert found == [[False], [], []]
+            assert read_socket(accepted).idle == 20
+
+
 def test_a_connection_is_young_until_it_is_up(clock: Clock) -> None:
     """A connect may take as long as it wants; the program sets its own options only after that."""
     its = Keeper(None)

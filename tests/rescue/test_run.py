@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 
 from keptalive.linux import processes
 from keptalive.rescue import run as running
+from lab.users import as_nobody, python_for_all, world_readable
 from support import clean_environment
 
 RUN = [sys.executable, "-m", "keptalive", "run"]
@@ -334,6 +336,39 @@ def test_the_follower_leaves_the_program_alone() -> None:
         assert followers(token) == [pid]
         program.kill()
     assert eventually(lambda: not followers(token))
+
+
+def test_a_process_that_hides_is_named() -> None:
+    """An ordinary user may not look into one that is not dumpable; the others are protected."""
+    with tempfile.TemporaryDirectory() as name:
+        shared = world_readable(Path(name))
+        shared.chmod(0o777)
+        summary = shared / "summary.json"
+        hide = f"import ctypes; ctypes.CDLL(None).prctl(4, 0); {WAIT_FOR_KEEPALIVE.replace('+ 20', '+ 1')}"
+        code = (
+            "import subprocess, sys;"
+            f"subprocess.run([sys.executable, '-c', {hide!r}], check=True);"
+            f"subprocess.run([sys.executable, '-c', {WAIT_FOR_KEEPALIVE!r}], check=True)"
+        )
+        python = python_for_all()
+        done = subprocess.run(
+            [python, "-m", "keptalive", "run", "--summary", str(summary), "--", python, "-c", code],
+            env={**clean_environment(), "PYTHONPATH": str(shared)},
+            cwd=shared,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+            **as_nobody(),
+        )
+        hidden, protected = done.stdout.splitlines(keepends=True)
+        assert eventually(lambda: json.loads(summary.read_text())["complete"])
+        entries = json.loads(summary.read_text())["processes"]
+
+    assert (hidden, protected) == (str([[0, 7200, 75, 9]] * 3) + "\n", PROTECTED)
+    assert sorted(entry["way"] or "" for entry in entries) == ["", "outside"]
+    (problem,) = (problem for entry in entries for problem in entry["problems"])
+    assert "not dumpable" in problem
 
 
 def test_no_more_processes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,8 @@ INJECTED = Path(keptalive.__file__).parent / "rescue" / "injected"
 REFUSING = [sys.executable, str(Path(__file__).parent / "programs" / "without_getfd.py")]
 REFUSED = "a seccomp filter forbids pidfd_getfd here, as Docker's default profile does"
 
+WARNING = f"keptalive: only Python programs are sure to be protected here, from inside: {REFUSED}\n"
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _filter() -> None:
@@ -57,9 +59,7 @@ def test_a_python_program_is_protected_from_inside(tmp_path: Path) -> None:
     done = run(sys.executable, "-c", WAIT_FOR_KEEPALIVE, options=("--summary", str(summary)))
 
     assert (done.returncode, done.stdout) == (0, PROTECTED)
-    assert (
-        done.stderr == f"keptalive: only Python programs are sure to be protected here, from inside: {REFUSED}\n"
-    )
+    assert done.stderr == WARNING
     (entry,) = finished(summary)
     assert (entry["way"], entry["problems"]) == ("inside", [])
     assert json.loads(summary.read_text())["refusal"] == REFUSED

@@ -17,7 +17,6 @@ from keptalive.errors import KeptaliveError, NotPermitted
 from keptalive.linux import netlink, processes, sock_diag
 from keptalive.linux.pidfd import OtherProcess
 from keptalive.linux.refusals import cause, refusal
-from keptalive.platforms import FIELDS
 from keptalive.policy import Policy
 from keptalive.rescue.announcements import Announcements, executable
 from keptalive.rescue.injection import address
@@ -99,8 +98,7 @@ class Follower:
         entry.way = "outside"
         if not look.again:
             entry.sockets += 1
-            before, after = look.report.before, look.report.after
-            entry.changed += any(getattr(before, field) != getattr(after, field) for field in FIELDS)
+            entry.changed += look.report.changed
         for problem in look.report.problems:
             entry.trouble(problem)
 

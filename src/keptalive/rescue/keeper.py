@@ -5,7 +5,9 @@ to see that nothing is new is the listing of descriptors.
 
 A program may set options of its own after it has connected: Go and node do, psql does before.
 So a socket is looked at when it is first seen and again when it, or its connection, is one
-second and five seconds old. What a program sets later than that is its own affair.
+second and five seconds old. What a program sets later than that is its own affair. One that
+is as it should be when it is first seen has inherited that, or is in good hands already: it is
+not looked at again.
 """
 
 from __future__ import annotations
@@ -64,17 +66,23 @@ class Keeper:
         self._looks = {inode: looks for inode, looks in self._looks.items() if inode in listed}
 
     def _look(self, process: OtherProcess, due: list[tuple[int, int]], now: float) -> Iterator[Look]:
-        unborn = set()
+        unborn, settled = set(), set()
         for descriptor, inode, sock in process.streams(due):
             self.refusals.pop(process.pid, None)
             if is_tcp(sock):
                 report = apply(sock, self._policy)
                 if report.after.tcp_info is not None and report.after.tcp_info.state in _NOT_UP_YET:
                     unborn.add(inode)
-                yield Look(process.pid, descriptor, inode, report, inode in self._looks)
+                again = inode in self._looks
+                if not again and not report.changed:
+                    settled.add(inode)
+                yield Look(process.pid, descriptor, inode, report, again)
         for _, inode in due:
             born, done = self._looks.get(inode, (now, 0))
-            self._looks[inode] = (now, 1) if inode in unborn else (born, done + 1)
+            if inode in unborn:
+                self._looks[inode] = now, 1
+            else:
+                self._looks[inode] = born, len(_LOOKS) if inode in settled else done + 1
 
     def _due(self, inode: int, now: float) -> bool:
         born, done = self._looks.get(inode, (now, 0))
