@@ -93,7 +93,7 @@ def status(pid: int) -> dict[str, str]:
 
 
 def soft_limit(pid: int, resource: str) -> int | None:
-    """Return a limit of a process, named as in /proc/PID/limits; None if unlimited, or the process is gone."""
+    """Return a limit of a process, named as in /proc/PID/limits; None if unlimited or it is gone."""
     for line in _text(pid, "limits").splitlines():
         if line.startswith(resource):
             value = line.removeprefix(resource).split()[0]

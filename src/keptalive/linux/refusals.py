@@ -35,7 +35,10 @@ def _described(pid: int) -> str:
 
 
 def cause(pid: int, *, fetching: bool) -> tuple[str, str]:
-    """Return why process *pid* is out of reach, and what would help; *fetching*: its sockets could be listed, but not had."""
+    """Return why process *pid* is out of reach, and what would help.
+
+    *fetching*: its sockets could be listed, but not had.
+    """
     if fetching and _getfd_is_filtered():
         return (
             "a seccomp filter forbids pidfd_getfd here, as Docker's default profile does",
