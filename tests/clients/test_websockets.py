@@ -58,7 +58,7 @@ def test_threads(tls: bool) -> None:
     """The same for the threading implementation."""
 
     def talk(url: str, options: dict[str, Any]) -> None:
-        with threaded.connect(url, **options) as connection:
+        with threaded.connect(url, open_timeout=60, **options) as connection:
             assert [state.enabled for state in keptalive.read(connection)] == [False]
             keptalive.hold(connection, POLICY)
             assert [state.idle for state in keptalive.read(connection)] == [POLICY.idle]
