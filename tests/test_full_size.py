@@ -88,7 +88,7 @@ def _tell(results: Results, timers: list[str]) -> None:
     print(f"after {LOOK_AT} s, ss -tno:")
     for line in timers:
         print(f"  {line}")
-    print(f"\n{'client':<12} {'':<6} outcome")
+    print()
     for result in sorted(results, key=lambda result: CLIENTS.index(result.client)):
-        after = f" after {result.seconds:.1f} s" if result.seconds is not None else ""
-        print(f"{result.client:<12} {result.variant:<6} {result.outcome}{after}")
+        outcome = "lost: no answer" if result.outcome == "lost" else result.outcome
+        print(f"{result.client:<12} {result.variant:<6} {outcome} after {result.seconds:.1f} s")

@@ -1,6 +1,6 @@
 """keptalive adds no request: a path that dies brings as many POSTs as the client's own setting says.
 
-The firewall forgets after 2 s, and the policy's first probe comes after 4: too late, so the connection
+The firewall forgets after 3 s, and the policy's first probe comes after 4: too late, so the connection
 is found dead after 6 s or so and the client is told. Beside the held client stand a plain one, which
 never learns of it, and one whose sockets got the same options from outside, without keptalive.
 """
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import pytest
 
-from matrix.cells import DEAD_PATHS
+from matrix import witness
+from matrix.cells import DEAD_PATHS, TOO_LATE
 from matrix.drivers import CLIENTS, driver
 from matrix.harness import Results, need, results_in_the_lab
 
@@ -51,7 +52,8 @@ def test_a_dead_path_brings_no_request_that_the_client_would_not_make(
     raw = lab_results.get(client, scenario, "raw")
 
     assert (held.outcome, held.requests) == ("failed", posts), held
-    assert raw.outcome != "answered"
+    assert held.options and all(options == witness.wanted(TOO_LATE) for options in held.options)
+    assert raw.outcome != "answered", raw
     assert raw.requests == posts, raw
     assert (plain.outcome, plain.requests) == ("lost", DEAD_PATHS[scenario].requests), plain
     assert len(set(held.methods + raw.methods + plain.methods)) == 1

@@ -10,10 +10,11 @@ import ssl
 from dataclasses import dataclass, replace
 from typing import Any
 
-#: The firewall forgets after IDLE_TIMEOUT seconds; the slow answer takes DELAY. Two idle times and a
-#: half: long past for the plain client, and the held one must be kept open more than once.
-IDLE_TIMEOUT = 2
-DELAY = 5.0
+#: The firewall forgets after IDLE_TIMEOUT seconds; the slow answer takes DELAY: long past for the plain
+#: client, and the held one must be kept open more than once. Less than 3 s, and a machine that is busy with
+#: other things can keep a client from its next step for longer than the firewall's memory.
+IDLE_TIMEOUT = 3
+DELAY = 7.0
 
 #: Keeps that path open: the first probe leaves after a second (an eighth late at most).
 KEEPING = "1:1:9"

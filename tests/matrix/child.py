@@ -43,7 +43,7 @@ class Result:
     scenario: str
     variant: str
     outcome: str = "lost"  # or "answered", "truncated", "failed"
-    seconds: float | None = None
+    seconds: float = 0.0  # until then, or so long it waited
     error: str | None = None
     options: list[dict[str, int]] = field(default_factory=list)  # of the sockets the slow answer came over
     requests: int = 0  # that reached the origin
@@ -73,6 +73,7 @@ class Running:
         self._control = control
         self._driver_class = driver(plan["client"])
         self.cell = self._prepare(plan, scenario, variant)
+        self.started = time.monotonic()
         self.ended: float | None = None
         self.thread = threading.Thread(target=self._live, name=f"{scenario} {variant}", daemon=True)
 
@@ -102,7 +103,6 @@ class Running:
         return Cell(plan["client"], scenario, variant, f"{url}{first}", proxy, entrance, plan["ca_file"])
 
     def _live(self) -> None:
-        started = time.monotonic()
         try:
             client = self._driver_class(self.cell)
             body = client.run(lambda: self._story(client))
@@ -110,7 +110,6 @@ class Running:
         except BaseException as error:
             self.result.outcome = "failed"
             self.result.error = repr(error)
-        self.result.seconds = round(time.monotonic() - started, 3)
         self.ended = time.monotonic()
 
     async def _story(self, client: Driver) -> str:
@@ -143,6 +142,7 @@ class Running:
 
     def finish(self) -> Result:
         """Fetch what the server counted."""
+        self.result.seconds = round((self.ended or time.monotonic()) - self.started, 3)
         report = self._control.ask(do="report", ports=[self.origin, self.cell.port])
         self.result.requests = report[str(self.origin)]["requests"]
         self.result.methods = report[str(self.origin)]["methods"]
@@ -163,19 +163,17 @@ class Watch:
             self._first.setdefault(cell.result.scenario, cell)
 
     def until_the_end(self) -> None:
-        started = time.monotonic()
-        while any(self._waits(cell, started) for cell in self._cells):
+        while any(self._waits(cell) for cell in self._cells):
             self._look()
             time.sleep(TICK)
 
-    def _waits(self, cell: Running, started: float) -> bool:
+    def _waits(self, cell: Running) -> bool:
         if cell.ended is not None:
             return False
-        now = time.monotonic()
-        twin = self._first[cell.result.scenario]
-        if twin.ended is None:
-            return now < started + self._patience
-        return now < twin.ended + GRACE
+        first = self._first[cell.result.scenario]
+        if first.ended is None:
+            return time.monotonic() < first.started + self._patience
+        return time.monotonic() < first.ended + GRACE
 
     def _look(self) -> None:
         by_port: dict[int, list[socket.socket]] = {}
@@ -213,10 +211,14 @@ def main(plan: dict[str, Any]) -> None:
     warm_up.thread.join(plan["patience"])
     complaints.clear()
     cells = [Running(plan, scenario, variant, control) for scenario, variant in plan["cells"]]
+    watch = Watch(cells, plan["host"], control, plan["patience"])
+    watching = threading.Thread(target=watch.until_the_end)
+    watching.start()
     for cell in cells:
+        cell.started = time.monotonic()
         cell.thread.start()
         time.sleep(PACE)
-    Watch(cells, plan["host"], control, plan["patience"]).until_the_end()
+    watching.join()
     for cell in cells:
         result = cell.finish()
         result.complaints = complaints

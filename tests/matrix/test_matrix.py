@@ -1,6 +1,6 @@
 """Every client behind a firewall that forgets: held, the slow answer comes; plain, it is lost.
 
-The firewall forgets a connection after 2 s of silence, the answer takes 5. Each client runs in a process
+The firewall forgets a connection after 3 s of silence, the answer takes 7. Each client runs in a process
 of its own, held and plain side by side, so a held client never hides a path that was fine anyway, and
 keptalive never leaks from one client to the next.
 """

@@ -12,7 +12,8 @@ import sys
 
 import pytest
 
-from matrix.cells import TRUNCATIONS
+from matrix import witness
+from matrix.cells import QUICK, TRUNCATIONS
 from matrix.drivers import CLIENTS, driver
 from matrix.harness import Results, need, results_on_loopback
 
@@ -53,6 +54,7 @@ def test_half_an_answer_is_an_error(client: str, scenario: str, loopback_results
 
     assert held.outcome == "failed", held
     assert held.complaints == []
+    assert held.options and all(options == witness.wanted(QUICK) for options in held.options)
     assert plain.outcome == "lost", plain
     assert raw.outcome != "answered", raw
     if _passes_half_for_whole(client, scenario):
