@@ -14,7 +14,7 @@ from collections.abc import Sequence
 USER = 65534
 
 _PRELUDE = """
-import ctypes, dataclasses, json, os, pwd, select, socket, struct, sys
+import ctypes, dataclasses, json, locale, os, pwd, select, socket, struct, sys
 import keptalive.cli.attach, keptalive.cli.exits, keptalive.cli.main, keptalive.cli.output, keptalive.cli.ps
 import keptalive.connections, keptalive.linux.namespaces, keptalive.linux.pidfd, keptalive.linux.refusals
 import keptalive.rescue.attach, keptalive.sockets, concurrent.futures, threading, encodings.idna
@@ -42,7 +42,7 @@ def confined(code: str, *, user: int = 0, before: Sequence[str] = ()) -> str:
         timeout=60,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
