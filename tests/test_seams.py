@@ -61,6 +61,16 @@ def test_what_somebody_else_wrapped_stays_wrapped() -> None:
     assert copy.copy(speaker).say("a") == "mine a"
 
 
+def test_what_is_patched_later_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mock or an instrument put on the class after hold() is called, as without it."""
+    speaker = Speaker()
+    put_cover(speaker, Cover(Policy(20)))
+    wrap(speaker, "say", loudly)
+    monkeypatch.setattr(Speaker, "say", lambda self, word: f"patched {word}")
+
+    assert speaker.say("a") == "patched A 20"
+
+
 def test_copies_and_pickles_go_without() -> None:
     """A copy is not held, and does not speak for the original."""
     speaker = Speaker()

@@ -90,7 +90,11 @@ def _place(held: Any, name: str, make: Callable[..., Any]) -> None:
     own = vars(held).get(name, _OF_CLASS)
     if hasattr(own, _SEAM):
         return
-    bind = getattr(type(held), name).__get__ if own is _OF_CLASS else lambda _held: own
+
+    def bind(held: Any) -> Any:
+        # Looked up when called: somebody may have patched the class meanwhile.
+        return getattr(type(held), name).__get__(held) if own is _OF_CLASS else own
+
     seam = make(weakref.ref(held), bind)
     setattr(seam, _SEAM, own)
     vars(held)[name] = seam
