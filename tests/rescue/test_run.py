@@ -283,16 +283,16 @@ def test_daemons_are_followed(tmp_path: Path) -> None:
     assert eventually(lambda: summary.exists() and json.loads(summary.read_text())["complete"])
 
 
-def test_threads_forks_and_a_first_thread_that_ends() -> None:
+def test_threads_children_and_forks() -> None:
     """Whoever in the tree opens a connection: it is protected."""
     code = f"""
 import os, subprocess, sys, threading
-worker = threading.Thread(target=lambda: exec({WAIT_FOR_KEEPALIVE!r}))
+worker = threading.Thread(target=exec, args=({WAIT_FOR_KEEPALIVE!r}, {{}}))
 worker.start()
 worker.join()
 subprocess.run([sys.executable, "-c", {WAIT_FOR_KEEPALIVE!r}], check=True)
 if os.fork() == 0:
-    exec({WAIT_FOR_KEEPALIVE!r})
+    exec({WAIT_FOR_KEEPALIVE!r}, {{}})
     os._exit(0)
 os.wait()
 """
