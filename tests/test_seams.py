@@ -6,6 +6,7 @@ import copy
 import pickle
 import weakref
 from collections.abc import Callable
+from unittest.mock import Mock
 
 import pytest
 
@@ -69,6 +70,9 @@ def test_what_is_patched_later_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Speaker, "say", lambda self, word: f"patched {word}")
 
     assert speaker.say("a") == "patched A 20"
+    monkeypatch.setattr(Speaker, "say", Mock(return_value="mocked"))
+    assert speaker.say("a") == "mocked"
+    Speaker.say.assert_called_with("A 20")
 
 
 def test_copies_and_pickles_go_without() -> None:

@@ -92,8 +92,12 @@ def _place(held: Any, name: str, make: Callable[..., Any]) -> None:
         return
 
     def bind(held: Any) -> Any:
-        # Looked up when called: somebody may have patched the class meanwhile.
-        return getattr(type(held), name).__get__(held) if own is _OF_CLASS else own
+        if own is not _OF_CLASS:
+            return own
+        # Looked up when called: somebody may have patched the class meanwhile, with a mock that does not bind.
+        method = getattr(type(held), name)
+        get = getattr(type(method), "__get__", None)
+        return method if get is None else get(method, held)
 
     seam = make(weakref.ref(held), bind)
     setattr(seam, _SEAM, own)
