@@ -7,20 +7,18 @@ when it is first used; each session it gets is held like any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from keptalive.clients import aiohttp
 from keptalive.cover import Cover
-from keptalive.seams import cover_of, put_cover, wrap
+from keptalive.seams import hand_on, put_cover
 
 
 def hold(target: Any, cover: Cover) -> None:
     """Cover the session that the transport has, and the one that it will make."""
     put_cover(target, cover)
-    wrap(target, "get_client", _get_client)
-    if aiohttp.serves(target.client):
-        aiohttp.hold(target.client, cover)
+    hand_on(target, "get_client", _hold_session)
+    _hold_session(target.client, cover)
 
 
 def sockets(target: Any) -> list[Any]:
@@ -28,9 +26,6 @@ def sockets(target: Any) -> list[Any]:
     return aiohttp.sockets(target.client) if aiohttp.serves(target.client) else []
 
 
-def _get_client(transport: Any, get_client: Callable[[], Any]) -> Any:
-    session = get_client()
-    cover = cover_of(transport)
-    if cover is not None and aiohttp.serves(session):
+def _hold_session(session: Any, cover: Cover) -> None:
+    if aiohttp.serves(session):
         aiohttp.hold(session, cover)
-    return session

@@ -15,7 +15,7 @@ from typing import Any
 from keptalive.clients import httpcore
 from keptalive.cover import Cover
 from keptalive.policy import Policy
-from keptalive.seams import cover_of, put_cover, wrap
+from keptalive.seams import hand_on, put_cover
 
 # The module of `clients` that covers it, and the pool or transport to be covered.
 Part = tuple[ModuleType, Any]
@@ -46,7 +46,7 @@ class Library:
             put_cover(transport, cover)
         if isinstance(target, self._clients):
             put_cover(target, cover)
-            wrap(target, "_transport_for_url", self._transport_for_url)
+            hand_on(target, "_transport_for_url", self._hold_later)
         for module, part in parts:
             module.hold(part, cover)
 
@@ -58,17 +58,11 @@ class Library:
         parts = self._parts(target, refuse=str)  # what has no part has no sockets that can be seen
         return [sock for module, part in parts for sock in module.sockets(part)]
 
-    def _transport_for_url(self, client: Any, choose: Callable[..., Any], *args: Any) -> Any:
-        """Choose as the client does, and cover a transport that it did not have when it was held."""
-        transport = choose(*args)
-        if cover_of(transport) is None and (cover := cover_of(client)) is not None:
-            try:
-                put_cover(transport, cover)
-                for module, part in self._parts(transport, cover.complain):
-                    module.hold(part, cover)
-            except Exception as error:  # noqa: BLE001  # runs inside a request: fail open
-                cover.complain(f"a transport chosen later is not covered: {error!r}")
-        return transport
+    def _hold_later(self, transport: Any, cover: Cover) -> None:
+        """Cover a transport that the client chose and did not have when it was held."""
+        put_cover(transport, cover)
+        for module, part in self._parts(transport, cover.complain):
+            module.hold(part, cover)
 
     def _chosen_from(self, target: Any) -> list[Any]:
         """Return the transports that a client chooses from; a transport itself."""
