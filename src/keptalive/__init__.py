@@ -48,8 +48,8 @@ if TYPE_CHECKING:  # "as" marks a re-export
 _NAMES = {
     "connections": "Connection list_connections",
     "errors": (
-        "BadInput ConnectionLost KeptaliveError KeptaliveWarning LabError NoSuchProcess NotPermitted NotSupported "
-        "PolicyError SocketError Uncovered UnknownTarget"
+        "BadInput ConnectionLost KeptaliveError KeptaliveWarning LabError NoSuchProcess NotPermitted "
+        "NotSupported PolicyError SocketError Uncovered UnknownTarget"
     ),
     "holding": "hold read",
     "policy": "Policy",

@@ -61,7 +61,7 @@ class PolicyError(KeptaliveError, ValueError):
 
 
 class BadInput(KeptaliveError, ValueError):
-    """What a measurement was pointed at, or told, makes no sense: no such host, no such path, no TLS there."""
+    """What a measurement was pointed at, or told, makes no sense: no such host, or no TLS there."""
 
 
 class UnknownTarget(KeptaliveError, TypeError):

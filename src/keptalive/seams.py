@@ -94,7 +94,7 @@ def _place(held: Any, name: str, make: Callable[..., Any]) -> None:
     def bind(held: Any) -> Any:
         if own is not _OF_CLASS:
             return own
-        # Looked up when called: somebody may have patched the class meanwhile, with a mock that does not bind.
+        # Looked up when called: somebody may have patched the class meanwhile, with a mock, say.
         method = getattr(type(held), name)
         get = getattr(type(method), "__get__", None)
         return method if get is None else get(method, held)

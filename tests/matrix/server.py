@@ -301,5 +301,5 @@ async def main(address: str, certificate: str, delay: str) -> None:
 
 if __name__ == "__main__":
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # an ordinary user's 1024 are too few for every cell
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the usual 1024 are too few
     asyncio.run(main(*sys.argv[1:]))

@@ -79,6 +79,7 @@ class SetPolicy:
         self.then = then
 
     def __call__(self, number: int, purpose: int) -> int:
+        """Do what the program's own callback does, then protect the socket of this number."""
         answer = pycurl.SOCKOPT_OK if self.then is None else self.then(number, purpose)
         try:
             self.cover.protect(_CurlSocket(number))
