@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import sys
 import threading
-import time
 from typing import Any
 
 import keptalive
@@ -59,15 +58,24 @@ async def _story(client: Driver) -> str:
 def ask_all(plan: dict[str, Any], control: Control) -> dict[str, Any]:
     """Have every client ask, and look at its connections for as long as it waits."""
     tries = {client: Try(client, plan, control) for client in plan["clients"]}
+    done = threading.Event()
+    watch = threading.Thread(target=_watch, args=(plan["host"], list(tries.values()), done))
+    watch.start()  # first: the others are busy importing, and some have their answer before all have begun
     for each in tries.values():
         each.thread.start()
-    while any(each.thread.is_alive() for each in tries.values()):
-        with witness.established(plan["host"]) as found:
-            for each in tries.values():
+    for each in tries.values():
+        each.thread.join()
+    done.set()
+    watch.join()
+    return {client: each.seen for client, each in tries.items()}
+
+
+def _watch(host: str, tries: list[Try], done: threading.Event) -> None:
+    while not done.wait(TICK):
+        with witness.established(host) as found:
+            for each in tries:
                 held = [witness.options(sock) for port, sock in found if port == each.port]
                 each.seen["options"] = held or each.seen["options"]
-        time.sleep(TICK)
-    return {client: each.seen for client, each in tries.items()}
 
 
 def main(plan: dict[str, Any]) -> None:

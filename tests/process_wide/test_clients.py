@@ -24,6 +24,8 @@ THEIR_OWN = {"anthropic": "60:60:5", "anthropic-async": "60:60:5"}
 #: What a process does first, and the policy that it installs: explicit, or the default.
 ORDERS = {"install": "20:10:3", "import": None}
 DEFAULT = "45:15:9"
+#: How long an answer takes, all at once: enough to be looked at while forty threads import their libraries.
+DELAY = 5.0
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     ground = harness.Ground(subprocess.Popen, subprocess.Popen, host)
     ca_file = harness._certificates(folder, host)
     clients = [client for client in CLIENTS if all(map(find_spec, driver(client).needs))]
-    with harness._server(ground, folder / "server.pem", 1.0) as control:
+    with harness._server(ground, folder / "server.pem", DELAY) as control:
         common = {"clients": clients, "host": host, "control": control, "ca_file": ca_file}
         children = {
             first: subprocess.Popen(

@@ -130,6 +130,7 @@ def test_tls_sockets(first: str) -> None:
             assert tls.version() is not None
 
 
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="Python has no Unix sockets here")
 def test_sockets_without_keepalive_connect_as_ever(tmp_path: Path) -> None:
     """Unix, datagram and pair sockets: no warning (they are errors here), no difference."""
     keptalive.install(STRICT)

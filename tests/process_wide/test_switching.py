@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import ssl
 import subprocess
@@ -220,6 +221,7 @@ def test_a_library_that_looks_different_is_left_alone(monkeypatch: pytest.Monkey
     assert not any("uvloop" in row for row in report.covers)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not fork")
 def test_forks_are_covered_and_can_turn_it_off() -> None:
     """A child inherits the switch, and its lock is free even if a thread of the parent held it."""
     code = """
