@@ -86,7 +86,7 @@ def test_nothing_to_attach_to() -> None:
         done = attach(running.pid)
 
     assert done.returncode == Exit.OK
-    assert done.stdout.endswith("\n0 TCP sockets: 0 changed, 0 left as they were\n")
+    assert done.stdout == "0 TCP sockets: 0 changed, 0 left as they were\n"
 
 
 @pytest.mark.parametrize(

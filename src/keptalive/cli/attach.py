@@ -21,6 +21,7 @@ from keptalive.sockets import SocketState
 _PAUSE = 1.0
 
 _LINE = "{:15}  {:>7}  {:>4}  {:>21}  {:>21}  {:24}  {}"
+_HEADER = _LINE.format("PROCESS", "PID", "FD", "LOCAL", "REMOTE", "BEFORE", "NOW")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,65 +49,69 @@ def run(args: argparse.Namespace) -> Exit:
     check(policy)
     for pid in args.pids:
         hold_process(pid).close()  # a number that names no process is said before anything is done
-    keeper = Keeper(policy)
-    show = _Shown(args)
+    keeper, shown = Keeper(policy), _Shown(args)
     tree = Tree(args.pids)
     try:
         if args.follow:
             tree.grow()
         looks = list(keeper.look(tree.members.values()))
-        if keeper.refusals.keys() >= tree.members.keys():
+        if keeper.refusals and keeper.refusals.keys() >= tree.members.keys():
             raise next(iter(keeper.refusals.values()))
-        show.first(looks, keeper.refusals)
+        shown.show(looks, keeper.refusals)
         while args.follow and tree.members:
             tree.wait(_PAUSE)
             tree.grow()
-            show.more(list(keeper.look(tree.members.values())), keeper.refusals)
+            shown.show(list(keeper.look(tree.members.values())), keeper.refusals)
     finally:
         tree.close()
-    show.end()
+    shown.end()
     if keeper.refusals:
         return exit_for(next(iter(keeper.refusals.values())))
-    return Exit.PROBLEM if show.failed else Exit.OK
+    return Exit.PROBLEM if shown.failed else Exit.OK
 
 
 class _Shown:
     """What was shown of sockets and refusals: each is shown once, and again only if it has changed."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        self.failed = 0
         self._json, self._indent = args.json, None if args.follow else 2
-        self._changed = 0
+        self._begun = False
         self._inodes: set[int] = set()
+        self._changed: set[int] = set()
+        self.failed: set[int] = set()
         self._refused: set[int] = set()
 
-    def first(self, looks: list[Look], refusals: dict[int, KeptaliveError]) -> None:
-        """Show the first look, be it empty."""
-        if not self._json:
-            print(_LINE.format("PROCESS", "PID", "FD", "LOCAL", "REMOTE", "BEFORE", "NOW"))
-        self._show(self._news(looks), self._new_refusals(refusals))
-
-    def more(self, looks: list[Look], refusals: dict[int, KeptaliveError]) -> None:
-        """Show a later look, if there is anything new."""
+    def show(self, looks: list[Look], refusals: dict[int, KeptaliveError]) -> None:
+        """Show what is new in a look. As JSON the first one is shown even if there is nothing."""
         news, refused = self._news(looks), self._new_refusals(refusals)
-        if news or refused:
-            self._show(news, refused)
+        if self._json:
+            if news or refused or not self._begun:
+                print(json.dumps(_document(news, refused), indent=self._indent), flush=True)
+                self._begun = True
+            return
+        if news:
+            header = [] if self._begun else [_HEADER]
+            print(*header, *map(_line, news), sep="\n", flush=True)
+            self._begun = True
+        for error in refused.values():
+            complain(error, as_json=False)
 
     def end(self) -> None:
         """Show the sums."""
         if not self._json:
-            count = len(self._inodes)
+            count, changed, failed = len(self._inodes), len(self._changed), len(self.failed)
+            if self._begun:
+                print()
             print(
-                f"\n{count} TCP socket{'s' * (count != 1)}: {self._changed} changed, "
-                f"{count - self._changed} left as they were"
-                + (f", {self.failed} failed" if self.failed else "")
+                f"{count} TCP socket{'s' * (count != 1)}: {changed} changed, "
+                f"{count - changed} left as they were" + (f", {failed} failed" if failed else "")
             )
 
     def _news(self, looks: list[Look]) -> list[Look]:
         news = [look for look in looks if look.report.changed or look.inode not in self._inodes]
         self._inodes.update(look.inode for look in news)
-        self._changed += sum(look.report.changed for look in news)
-        self.failed += sum(bool(look.report.problems) for look in news)
+        self._changed.update(look.inode for look in news if look.report.changed)
+        self.failed.update(look.inode for look in news if look.report.problems)
         return news
 
     def _new_refusals(self, refusals: dict[int, KeptaliveError]) -> dict[int, KeptaliveError]:
@@ -114,17 +119,10 @@ class _Shown:
         self._refused |= new.keys()
         return new
 
-    def _show(self, looks: list[Look], refusals: dict[int, KeptaliveError]) -> None:
-        if self._json:
-            refused = [{"pid": pid, "error": sentence(e), "hint": e.hint} for pid, e in refusals.items()]
-            document = {"schema": SCHEMA, "sockets": [_row(look) for look in looks], "refused": refused}
-            print(json.dumps(document, indent=self._indent), flush=True)
-            return
-        for look in looks:
-            print(_line(look))
-        sys.stdout.flush()
-        for error in refusals.values():
-            complain(error, as_json=False)
+
+def _document(looks: list[Look], refusals: dict[int, KeptaliveError]) -> dict[str, Any]:
+    refused = [{"pid": pid, "error": sentence(e), "hint": e.hint} for pid, e in refusals.items()]
+    return {"schema": SCHEMA, "sockets": [_row(look) for look in looks], "refused": refused}
 
 
 def _line(look: Look) -> str:

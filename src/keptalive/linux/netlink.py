@@ -76,7 +76,10 @@ def _open_socket_of(pid: int) -> _socket.socket:
         finally:
             os.close(descriptor)
     except PermissionError as error:
-        hint = f"as root, or, for a process in a user namespace of yours: nsenter -t {pid} -U -n keptalive ps"
+        hint = (
+            f"as root; for a process in a user namespace of yours: "
+            f"nsenter -t {pid} -U --preserve-credentials -n keptalive ps"
+        )
         message = f"the network namespace of process {pid} is closed to this user"
         raise NotPermitted(error.errno, message).with_hint(hint) from error
     except (FileNotFoundError, ProcessLookupError) as error:
