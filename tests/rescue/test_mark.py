@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -21,7 +22,10 @@ def marked(*command: str, number: int) -> str:
 def test_it_is_inherited_whatever_a_program_does() -> None:
     """Through fork, exec, a new session and a cleared environment; and nothing is limited by it."""
     number = mark.new()
-    code = f"import os, sys; os.setsid(); os.execve(sys.executable, [sys.executable, '-c', {SHOW!r}], {{}})"
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path)}  # nothing else is left of the environment
+    code = (
+        f"import os, sys; os.setsid(); os.execve(sys.executable, [sys.executable, '-c', {SHOW!r}], {paths})"
+    )
 
     assert marked(sys.executable, "-c", code, number=number) == f"{number}\n"
     assert number / 1e6 / 86400 / 365 > 100_000  # years

@@ -118,7 +118,8 @@ def sitecustomize(folder: Path, text: str) -> dict[str, str]:
     """Return an environment in which *text* is the user's own sitecustomize."""
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(text)
-    return {**clean_environment(), "PYTHONPATH": str(folder)}
+    path = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**clean_environment(), "PYTHONPATH": os.pathsep.join(path)}
 
 
 SHOW = (
@@ -186,6 +187,8 @@ def test_a_python_without_keptalive_is_protected_too() -> None:
     require(
         Path(python).exists() and subprocess.run(check, check=False).returncode == 0, f"no fitting {python}"
     )
+    installed = subprocess.run([*RUN, "--help"], env=environment, capture_output=True, check=False)
+    require(installed.returncode == 0, "keptalive is not installed for this Python, but on PYTHONPATH")
     code = (
         "import socket, sys; s = socket.socket(); s.bind(('127.0.0.1', 0));"
         "print(s.getsockopt(1, 9), sys.path)"

@@ -32,6 +32,7 @@ def test_what_is_in_it(tmp_path: Path) -> None:
         "policy": "45:15:9",
         "refusal": None,
         "complete": False,
+        "trouble": None,
         "processes": [
             {
                 "pid": 1,

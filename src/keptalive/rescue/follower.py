@@ -39,7 +39,7 @@ def reach(pid: int, descriptor: int) -> str | None:
             os.close(process.fetch(descriptor))
     except OSError as error:
         refused = refusal(pid, error)
-        return cause(pid, fetching=True)[0] if isinstance(refused, NotPermitted) else str(refused)
+        return cause(pid, fetching=True)[0] if isinstance(refused, NotPermitted) else _sentence(refused)
     return None
 
 
@@ -61,8 +61,11 @@ class Follower:
         """Look again and again until nobody of the tree is left."""
         pauses = chain(_FIRST_PAUSES, repeat(_PAUSE))
         while self._tree.members:
-            self.look()
-            self._summary.write()
+            try:
+                self.look()
+                self._summary.write()
+            except Exception as error:  # noqa: BLE001  # the next connections are not to suffer from it
+                self._summary.trouble = repr(error)
             until = time.monotonic() + next(pauses)
             while self._tree.members and (left := until - time.monotonic()) > 0:
                 self._bury(self._tree.wait(left))
@@ -137,8 +140,7 @@ class Follower:
                     entry.trouble(self._why(refused[pid]))
 
     def _why(self, refused: KeptaliveError) -> str:
-        sentence = refused.strerror if isinstance(refused, OSError) and refused.strerror else str(refused)
-        return sentence if self._ear is None else f"{sentence}; {_SILENT}"
+        return _sentence(refused) if self._ear is None else f"{_sentence(refused)}; {_SILENT}"
 
 
 def _tree(first: int, mark: int) -> Tree:
@@ -149,6 +151,10 @@ def _tree(first: int, mark: int) -> Tree:
         remains = Tree([], mark)
         remains.grow()
         return remains
+
+
+def _sentence(error: KeptaliveError) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
 def _is_alive(pid: int) -> bool:

@@ -72,7 +72,8 @@ def become(command: list[str], environment: Mapping[bytes, bytes]) -> NoReturn:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except PermissionError as error:
-            refused = error  # a later folder may have one that can be run
+            if os.access(path, os.F_OK):  # else it is the folder that is closed
+                refused = error  # a later folder may have one that can be run
         except OSError as error:
             if error.errno != errno.ENOEXEC:
                 raise
@@ -119,8 +120,8 @@ def start_follower(
             _admit(int(follower))
         refusal = stream.read()
     _, status = os.waitpid(between, 0)
-    if status:
-        number = os.waitstatus_to_exitcode(status)
+    number = os.waitstatus_to_exitcode(status)
+    if number > 0:  # below: somebody killed it, and the follower may be there or not
         raise OSError(number, os.strerror(number))
     mark.wear(orders[1])
     if not refusal:

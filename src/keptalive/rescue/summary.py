@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -48,6 +49,8 @@ class Summary:
     def __init__(self, path: str | None, policy: str, refusal: str | None) -> None:
         self._path = path
         self._head = {"schema": SCHEMA, "policy": policy, "refusal": refusal}
+        #: What went wrong with the follower itself, last.
+        self.trouble: str | None = None
         self._living: dict[int, Entry] = {}
         self._ended: deque[Entry] = deque(maxlen=_MOST_ENDED)
         self._count_ended = 0
@@ -80,6 +83,7 @@ class Summary:
         document = {
             **self._head,
             "complete": complete,
+            "trouble": self.trouble,
             "processes": [asdict(entry) for entry in (*self._ended, *self._living.values())],
             "omitted": self._count_ended - len(self._ended),
         }
@@ -91,6 +95,11 @@ class Summary:
 def replace(path: str, text: str) -> None:
     """Put a file with this text in the place of *path*. Raises OSError."""
     beside = f"{path}.{os.getpid()}"
-    with open(beside, "w") as stream:  # noqa: PTH123
-        stream.write(text)
-    os.replace(beside, path)  # noqa: PTH105
+    try:
+        with open(beside, "w") as stream:  # noqa: PTH123
+            stream.write(text)
+        os.replace(beside, path)  # noqa: PTH105
+    except OSError:
+        with suppress(OSError):
+            os.unlink(beside)  # noqa: PTH108
+        raise
