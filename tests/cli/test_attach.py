@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from keptalive.cli.exits import Exit
 from keptalive.rescue.attach import read_process
 from linux.confined import USER, confined
+from linux.holder import IPPROTO_MPTCP
 from linux.programs import NOBODY, program
 from support import require
 
@@ -167,6 +169,22 @@ def test_an_old_kernel() -> None:
         str(int(Exit.UNSUPPORTED)) in said.rpartition("exit")[2]
         or "UNSUPPORTED" in said.rpartition("exit")[2]
     )
+
+
+def test_what_could_not_be_set() -> None:
+    """MPTCP has no user timeout: the rest is set, and exit code 1."""
+    try:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP)
+    except OSError as error:
+        require(False, f"MPTCP: {error}")
+    with listener, program("wait", inherit=[listener]) as running:
+        done = attach(running.pid, "--policy", "60:15:9:30")
+        (row,) = json.loads(attach(running.pid, "--policy", "60:15:9:30", "--json").stdout)["sockets"]
+
+    assert done.returncode == Exit.PROBLEM
+    assert "60:15:9; user_timeout: the kernel refused 30" in done.stdout
+    assert done.stdout.endswith("1 TCP socket: 1 changed, 0 left as they were, 1 failed\n")
+    assert row["error"].startswith("user_timeout: the kernel refused 30")
 
 
 def test_a_hostile_name_reaches_no_terminal() -> None:
