@@ -52,6 +52,11 @@ MATRIX = {
     "retry": Scenario(script=("fail", "slow"), retries=1, connections=2),
     "pooled": Scenario(script=("fast", "slow"), requests=2, hold_before=1, connections=1),
 }
+# Two at once, where covering one connection is not enough: what a "+" joins a client must have both of.
+MATRIX |= {
+    "reconnect+connect-proxy": replace(MATRIX["reconnect"], proxy="proxy", tls=True),
+    "pooled+connect-proxy": replace(MATRIX["pooled"], proxy="proxy", tls=True),
+}
 
 #: How a client's own retry is provoked, where a 503 does not do it.
 RETRY_AFTER = {

@@ -95,7 +95,7 @@ class Running:
         proxy = None
         if scenario.redirected:
             first = self._control.ask(
-                do="open", kind=kind, script=["redirect"], location=f"{url}{self.origin}"
+                do="open", kind=kind, tls=scenario.tls, script=["redirect"], location=f"{url}{self.origin}"
             )["port"]
         if scenario.proxy:
             entrance = self._control.ask(do="open", kind=scenario.proxy)["port"]

@@ -16,7 +16,7 @@ from matrix.harness import Results, need, results_in_the_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
-CELLS = [(client, scenario) for client in CLIENTS for scenario in driver(client).matrix]
+CELLS = [(client, scenario) for client in CLIENTS for scenario in driver(client).scenarios()]
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ class Driver:
     run: ClassVar[Callable[[Story], str]] = staticmethod(blocking)
     #: What it talks to, a kind of the server's.
     server: ClassVar[str] = "http"
-    #: Which scenarios of the matrix the client has.
+    #: Which scenarios of the matrix the client has; of two at once it must have both.
     matrix: ClassVar[tuple[str, ...]] = tuple(MATRIX)
     #: What its retry answers to, a key of RETRY_AFTER.
     retries_after: ClassVar[str] = "503"
@@ -64,6 +64,11 @@ class Driver:
     resends_if_reused: ClassVar[int] = 0
     #: How the bodies that it reads may be delimited.
     bodies: ClassVar[tuple[str, ...]] = ("close", "goodbye", "length", "chunked")
+
+    @classmethod
+    def scenarios(cls) -> list[str]:
+        """Return the scenarios of the matrix that this client can be in."""
+        return [name for name in MATRIX if set(name.split("+")) <= set(cls.matrix)]
 
     @classmethod
     def missing(cls, scenario: str) -> list[str]:
