@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import struct
 from dataclasses import dataclass
 
 from keptalive.errors import BadInput, NotPermitted
@@ -20,6 +21,7 @@ from keptalive.sockets import format_address
 
 _USAGE = "keptalive serve: GET /sleep/N is answered after N seconds; a silent connection is left in peace.\n"
 
+_RST_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, 0 s (socket(7))
 _FAREWELL = 5.0  # s for what was written to arrive
 
 
@@ -68,16 +70,16 @@ class Endpoint:
         if self._server is not None:
             self._server.close()
         for writer in self._open.values():
-            writer.transport.abort()
+            _reset(writer)
         await asyncio.gather(*self._open)
 
     def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._open) >= self.limits.connections:
-            writer.transport.abort()
+            _reset(writer)
             return
         self.served += 1
         task = asyncio.ensure_future(self._converse(reader, writer))
-        end = asyncio.get_running_loop().call_later(self.limits.life, writer.transport.abort)
+        end = asyncio.get_running_loop().call_later(self.limits.life, _reset, writer)
         self._open[task] = writer
         task.add_done_callback(self._open.pop)
         task.add_done_callback(lambda _: end.cancel())
@@ -118,6 +120,13 @@ class Endpoint:
             return False
         await respond(writer, status, body, keep_alive=request.keep_alive, head=head)
         return request.keep_alive
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection by an RST: a FIN would be repeated for minutes where the path has forgotten it."""
+    if not writer.transport.is_closing():
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST_ON_CLOSE)
+        writer.transport.abort()
 
 
 def _reason(error: Exception) -> str:

@@ -40,6 +40,7 @@ class Crew:
         self._dial, self._goal, self._rate, self._evidence = dial, goal, rate, evidence
         self._loop = asyncio.get_running_loop()
         self._contact: asyncio.Future[None] = self._loop.create_future()
+        self.spare = goal.connections - 1  # the number of the one that is kept back
         self._spare_called = False
         self._lost: list[Wire] = []
 
@@ -57,7 +58,7 @@ class Crew:
         if not self._spare_called:
             self._spare_called = True
             self.opening += 1
-            self.start(self._raise(self._goal.connections - 1))
+            self.start(self._raise(self.spare))
 
     async def _raise(self, number: int) -> None:
         """Open a rung, settle it, and leave it idle. The first few find out whether there is anybody."""
@@ -86,7 +87,9 @@ class Crew:
         try:
             await asyncio.wait_for(wire.connect(), _CONNECT)
         except asyncio.TimeoutError:
-            raise TimeoutError(f"no answer within {_CONNECT:g} s") from None
+            self._lost.append(wire)
+            what = "connected, but no answer to the TLS handshake" if wire.connected else "no answer"
+            raise TimeoutError(f"{what} within {_CONNECT:g} s") from None
         return wire
 
     # -- idle, or lost ---------------------------------------------------------------------------------
@@ -137,11 +140,6 @@ class Crew:
         since_data = end.at - max(rung.wire.connected, rung.wire.heard or 0.0)
         self._evidence.ends.append(Ended(since_data, rung.age(end.at), end.kind))
         self.lose(rung)
-
-    @property
-    def round_trip(self) -> float:
-        """Seconds: the longest of all rungs."""
-        return max((rung.round_trip for rung in self.rungs.values()), default=0.0)
 
     # -- the last question -----------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from keptalive.probing.wire import Wire
 
 _OUTAGE = 15.0  # s without an answer from anybody, after which it was not the silence that killed
 _BLUR = 0.03  # s by which silences are vague: ticks of the kernel's clock at both ends, and a busy machine
+_YOUNG = 0.9  # of the longest silence that was survived: whoever dies earlier did not die of silence
 _TICK = 0.5  # s between reports of progress
 #: How many times the timeout itself contradictory evidence may take to be resolved.
 _STUBBORN = 3.0
@@ -75,6 +76,12 @@ class Measurement:
     def refused(self) -> int:
         """Connections that were not to be had."""
         return self._crew.refused
+
+    @property
+    def narrow(self) -> bool:
+        """True if the bracket is as narrow as was asked for."""
+        found = self.evidence.bracket()
+        return found.dead is None or found.width <= self._width(found)
 
     async def run(self) -> Behaviour:
         """Measure. Raises OSError if not even the first connection can be made."""
@@ -131,7 +138,7 @@ class Measurement:
             plan.append(ask)
             del idle[ask.rung]
         if dead is not None:
-            gap = ladder.Gap(alive, dead, self._goal.width(dead, self._blur), self._blur)
+            gap = ladder.Gap(alive, dead, self._width(found), self._blur)
             plan += ladder.refine(idle, gap, self._asking.values(), now)
         return plan
 
@@ -140,10 +147,14 @@ class Measurement:
         seems = [age for age, _ in self._suspects.values() if age > (found.alive or 0.0)]
         return min([*seems, *([] if found.dead is None else [found.dead])], default=None)
 
+    def _width(self, found: Bracket) -> float:
+        """Seconds that the bracket may be wide."""
+        return self._goal.width(found.alive or 0.0, self._blur)
+
     @property
     def _blur(self) -> float:
         """Seconds by which a silence is vague."""
-        return _BLUR + self._crew.weather.lateness + self._crew.round_trip
+        return _BLUR + self._crew.weather.lateness + self._crew.weather.round_trip
 
     def _unwitnessed(self) -> bool:
         """Tell whether nobody has answered since a connection became suspect."""
@@ -202,6 +213,8 @@ class Measurement:
 
     async def _survived(self, rung: Rung, age: float, bursts: int) -> None:
         self._crew.weather.note(bursts)
+        if rung.number != self._crew.spare:
+            self.evidence.died_young = 0
         self._last_alive = self._loop.time()
         self.evidence.disturbed = 0
         self.evidence.trials.append(Trial(True, age))
@@ -209,6 +222,8 @@ class Measurement:
         self._crew.rest(rung)
 
     def _died(self, rung: Rung, at_most: float, bursts: int) -> None:
+        if at_most < _YOUNG * (self.evidence.bracket().alive or 0.0):
+            self.evidence.died_young += 1
         self.evidence.trials.append(Trial(False, at_most, bursts))
         self.evidence.deaths[rung.wire.end.kind if rung.wire.end else "silent"] += 1
         self._crew.lose(rung)
@@ -238,12 +253,10 @@ class Measurement:
 
     def _judge(self, plan: list[Ask]) -> Behaviour | None:
         found = self.evidence.bracket()
-        width = self._goal.width(found.dead or 0.0, self._blur)
-        behaviour = judge(self.evidence, self._goal.longest, width, self._crew.opening)
-        if behaviour in ("silent", "reset") and found.alive is not None and found.dead is not None:
-            # What is under way may still move the bracket.
-            inside = [age for age, _ in self._suspects.values() if found.alive < age < found.dead]
-            return None if inside else behaviour
+        behaviour = judge(self.evidence, self._goal.longest, self._width(found), self._crew.opening)
+        if behaviour in ("silent", "reset") and found.dead is not None:
+            # Who is suspect now may still move the bracket, or turn out to have died too young.
+            return None if any(age < found.dead for age, _ in self._suspects.values()) else behaviour
         if behaviour is None and needs_data(self.evidence, self._crew.opening):
             self.evidence.asked_by_data = True
             self._crew.start(self._ask_by_data())
@@ -269,5 +282,8 @@ class Measurement:
         if dead is None:
             left = max(0.0, self._goal.longest - oldest)
         else:
-            left = max([0.0, *(ask.at - now for ask in plan)]) + self._crew.weather.bursts * AGAIN
+            left = (
+                max([0.0, *(ask.at - now for ask in plan if not ask.witness)])
+                + self._crew.weather.bursts * AGAIN
+            )
         progress(Progress(self.elapsed, left, found.alive, dead, oldest, self.connections))

@@ -106,7 +106,7 @@ def conclude(
         address=address,
         behaviour=behaviour,
         alive_at=found.alive,
-        dead_at=found.dead,
+        dead_at=None if behaviour == "outage" else found.dead,  # what died then did not die of silence
         sure=found.sure and behaviour not in ("unknown", "outage"),
         closed_after=closed,
         connections=connections,

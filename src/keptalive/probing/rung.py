@@ -11,7 +11,8 @@ connection in another state with another, longer timeout), and the idle time beg
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from bisect import insort
+from dataclasses import dataclass, field
 from enum import Enum
 
 from keptalive.probing.wire import TICK, Wire
@@ -43,11 +44,19 @@ class Weather:
 
     asked: int = 0  # bursts on connections that turned out to be alive
     lost: int = 0  # those of them that went without an answer
+    round_trip: float = 0.0  # s
+    _round_trips: list[float] = field(default_factory=list)
 
     def note(self, bursts: int) -> None:
         """Note that the last of so many bursts was answered."""
         self.asked += bursts
         self.lost += bursts - 1
+
+    def note_round_trip(self, seconds: float) -> None:
+        """Note what one connection took: the median counts, a repeated handshake makes one look longer."""
+        if seconds > 0:
+            insort(self._round_trips, seconds)
+            self.round_trip = self._round_trips[len(self._round_trips) // 2]
 
     @property
     def lossy(self) -> bool:
@@ -84,7 +93,9 @@ class Weather:
     @property
     def doubt(self) -> int:
         """Bursts without an answer that make a connection suspect: worth looking closer meanwhile."""
-        return 3 if self.lossy else 1
+        if not self.lossy:
+            return 1
+        return 3 if self.loss > _HEAVY else 2
 
 
 class Rung:
@@ -96,13 +107,12 @@ class Rung:
         self.weather = weather
         self.idle_since: tuple[float, float] = (0.0, 0.0)  # the last packet passed between these
         self.asked = (0.0, 0.0)  # when the first and the last probe of the last burst were sent
-        self.round_trip = 0.0  # s
         self._segments = 0
         self._loop = asyncio.get_running_loop()
 
     async def settle(self, delay: float) -> bool:
         """Ask, a second and *delay* after connecting, until answered; False if no answer comes."""
-        self.round_trip = self.wire.look().round_trip
+        self.weather.note_round_trip(self.wire.look().round_trip)
         await asyncio.sleep(FLOOR + delay)
         for attempt in range(1, self.weather.bursts + 1):
             answer = await self.ask()
@@ -117,9 +127,9 @@ class Rung:
 
     async def rest(self) -> None:
         """Begin a new idle time, at the last answer."""
-        await asyncio.sleep(2 * self.round_trip)  # whatever else was answered arrives too
+        await asyncio.sleep(2 * self.weather.round_trip)  # whatever else was answered arrives too
         look = self.wire.look()
-        self._segments, self.round_trip = look.segments, look.round_trip
+        self._segments = look.segments
         # An answer cannot be older than the question.
         self.idle_since = max(look.answered[0], self.asked[0]), look.answered[1]
 
@@ -138,7 +148,7 @@ class Rung:
 
     def age_at_most(self, now: float) -> float:
         """Seconds that boxes on the way may count at most: they see packets up to a round trip apart."""
-        return now - self.idle_since[0] + TICK + self.round_trip
+        return now - self.idle_since[0] + TICK + self.weather.round_trip
 
     async def ask(self) -> Answer:
         """Send one burst of probes and wait for an answer."""
@@ -154,7 +164,7 @@ class Rung:
                     return Answer.ALIVE
                 if self._ended():
                     return Answer.ENDED
-            patience = self._loop.time() + _PATIENCE + 3 * self.round_trip
+            patience = self._loop.time() + _PATIENCE + 3 * self.weather.round_trip
             wait = _GAP
             while self._loop.time() < patience:
                 await asyncio.sleep(wait)
@@ -176,5 +186,5 @@ class Rung:
 
     async def pause(self) -> None:
         """Wait until another burst makes sense."""
-        again = self.asked[0] + AGAIN + self.round_trip
+        again = self.asked[0] + AGAIN + self.weather.round_trip
         await asyncio.sleep(max(_GAP, again - self._loop.time()))

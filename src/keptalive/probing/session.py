@@ -87,6 +87,8 @@ class Session:
         more = []
         if measurement and measurement.refused:
             more.append(f"{measurement.refused} of {measurement.connections} connections were not to be had.")
+        if measurement and self._behaviour in ("silent", "reset") and not measurement.narrow:
+            more.append("The bracket is wider than asked for: more connections would make it narrower.")
         return conclude(
             evidence,
             self._behaviour,

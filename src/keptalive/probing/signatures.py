@@ -45,6 +45,7 @@ SENTENCES: dict[Behaviour, str] = {
 _ENOUGH_ENDS = 3
 # Silences in a row that were not silent: a lost handshake segment disturbs one of five at 20 % loss.
 _ENOUGH_DISTURBED = 8
+_MASSACRE = 3  # connections that died young in a row
 _ENOUGH_TALK = 3  # times that one connection was spoken to
 _UNSETTLED = 3
 _SHORTEST = 1.2  # s: a silence that short is the shortest that can be tried, or nearly
@@ -73,7 +74,8 @@ class Evidence:
     acknowledged: bool | None = None  # data sent where no probe is answered: was it acknowledged?
     disturbed: int = 0  # silences in a row in which something arrived that was no data
     talk: Counter[int] = field(default_factory=Counter)  # rung -> silences in which data arrived
-    outage: bool = False
+    died_young: int = 0  # in a row: silences survived before that killed now, and no old connection answered
+    outage: bool = False  # nobody answered for long
     loss: float = 0.0  # share of bursts without an answer on living connections
 
     def bracket(self) -> Bracket:
@@ -82,10 +84,10 @@ class Evidence:
 
     def _told_by_ends(self) -> list[Trial]:
         """An end that came unasked passed the path; if the path sent it, it also tells the timeout."""
-        told = [Trial(True, end.since_packet) for end in self.ends]
-        if who_ended(self.ends, self.living) == "path":
-            told += [Trial(False, end.since_packet + _SPREAD, 1) for end in self.ends]
-        return told
+        if who_ended(self.ends, self.living) != "path":
+            return [Trial(True, end.since_packet - _SPREAD) for end in self.ends]
+        first = min(end.since_packet for end in self.ends)  # the others were only seen later
+        return [Trial(True, first - _SPREAD), Trial(False, first + _SPREAD)]
 
 
 _SPREAD = 0.02  # s by which equal times may differ: ticks, and a busy machine
@@ -122,7 +124,7 @@ def judge(evidence: Evidence, longest: float, width: float, opening: int = 0) ->
     *longest*: the longest silence to be tried. *width*: seconds that the bracket may be wide. *opening*:
     connections still to come.
     """
-    if evidence.outage:
+    if evidence.outage or evidence.died_young >= _MASSACRE:
         return "outage"
     all_shed = evidence.shed and not evidence.living and not evidence.settled and not opening
     if all_shed or who_ended(evidence.ends, evidence.living) == "peer":
@@ -161,7 +163,13 @@ def caveats(evidence: Evidence, behaviour: Behaviour) -> list[str]:
             "The connections contradict each other, so the bracket spans all they said: the path loses much, "
             "or it is more than one (several gateways with different timeouts)."
         )
-    if evidence.loss > 0.02:
+    if behaviour == "outage":
+        said.append(
+            "Connections made since are alive: something on the way was restarted, or lost its memory."
+            if evidence.died_young >= _MASSACRE
+            else "Nothing has answered since."
+        )
+    if evidence.loss > 0.02 and behaviour in ("silent", "reset", "outlived"):
         said.append(f"About {evidence.loss:.0%} of the questions, or their answers, were lost on the way.")
     mixed = evidence.deaths["silent"] and evidence.deaths["reset"]
     if behaviour in ("silent", "reset") and mixed:

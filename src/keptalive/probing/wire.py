@@ -29,6 +29,7 @@ _NOW = Policy(idle=1, interval=1, count=127)
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, 0 s (socket(7)): close() sends RST
 
+_BURIAL = 1.5  # s that a burial may take: one repetition of a lost SYN
 _UNSURE_FOR = 0.005  # s that a look may take before its times are too vague and it is repeated
 
 
@@ -111,7 +112,7 @@ class TcpWire:
             await self._loop.sock_connect(self._socket, self._address)
             self._local = self._socket.getsockname()
             set_options(self._socket, option_values(_ARMED))
-            self.connected = self._loop.time()
+            self.connected = self.look().answered[0]  # the moment of the handshake, however late this runs
             if self._greet is not None:
                 await self._greet(self._socket)
         except BaseException:
@@ -200,7 +201,7 @@ class TcpWire:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 sock.bind(self._local)
-                await asyncio.wait_for(self._loop.sock_connect(sock, self._address), 0.5)
+                await asyncio.wait_for(self._loop.sock_connect(sock, self._address), _BURIAL)
             except (OSError, asyncio.TimeoutError):
                 return  # it was worth the try; a server has its own means as well
 

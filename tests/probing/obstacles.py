@@ -1,0 +1,129 @@
+"""What the lab's firewall does not do by itself: loss, resets, filters, and servers with a will of their own.
+
+Rule: rules are added inside the lab's own namespaces, by commands that the lab starts there. They need root.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from keptalive.lab import Lab
+
+_DROP_SOME = """
+table inet loss {{
+  chain arriving {{
+    type filter hook prerouting priority -300;
+    meta l4proto tcp numgen random mod 10000 < {share} drop
+  }}
+  chain leaving {{
+    type filter hook output priority 0;
+    meta l4proto tcp numgen random mod 10000 < {share} drop
+  }}
+}}
+"""
+# A firewall of the client's own that forgets, and rejects what it does not know.
+_RESET_UNKNOWN = """
+table inet resets {
+  chain leaving {
+    type filter hook output priority 0;
+    ct state invalid meta l4proto tcp tcp flags & (syn|rst) == 0x0 reject with tcp reset
+  }
+}
+"""
+# 52 bytes: an IPv4 segment with a time stamp and nothing else, as keepalive probes are.
+_DROP_EMPTY = """
+table inet filter {
+  chain leaving {
+    type filter hook output priority 0;
+    tcp flags & (fin|syn|rst|psh|ack) == ack meta length 52 drop
+  }
+}
+"""
+_DROP_ALL = """
+table inet down {
+  chain arriving {
+    type filter hook prerouting priority -300; policy drop;
+  }
+}
+"""
+
+
+def _run(lab: Lab, side: str, argv: list[str], text: str = "") -> str:
+    start = lab.popen if side == "client" else lab.popen_server
+    pipe = subprocess.PIPE
+    process = start(argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    out, complaint = process.communicate(text, timeout=20)
+    assert process.returncode == 0, complaint
+    return str(out)
+
+
+def _rules(lab: Lab, side: str, text: str) -> None:
+    _run(lab, side, ["nft", "-f", "-"], text)
+
+
+def lose(lab: Lab, part: float) -> None:
+    """Lose that part of the packets in each direction, half of it before the firewall and half behind."""
+    for side in ("client", "server"):
+        _rules(lab, side, _DROP_SOME.format(share=round(part / 2 * 10000)))
+
+
+def reset_after(lab: Lab, seconds: int) -> None:
+    """Forget after that time on the client's side, and answer what comes then with an RST."""
+    for name, value in (("tcp_timeout_established", seconds), ("tcp_loose", 0)):
+        _run(lab, "client", ["sh", "-c", f"echo {value} > /proc/sys/net/netfilter/nf_conntrack_{name}"])
+    _rules(lab, "client", _RESET_UNKNOWN)
+
+
+def drop_empty_segments(lab: Lab) -> None:
+    """Let no bare acknowledgement and no keepalive probe of the client pass."""
+    _rules(lab, "client", _DROP_EMPTY)
+
+
+def take_down(lab: Lab) -> None:
+    """Let nothing arrive at the server."""
+    _rules(lab, "server", _DROP_ALL)
+
+
+def left_at_the_server(lab: Lab) -> int:
+    """Count the connections that the server's kernel still knows."""
+    return len(_run(lab, "server", ["ss", "-Htn"]).splitlines())
+
+
+_SERVER = """
+import asyncio, socket, sys
+
+async def welcome(reader, writer):
+    sock, what = writer.get_extra_info("socket"), sys.argv[1]
+    if what == "probes":
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 2)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        await asyncio.sleep(600)
+    while what == "talks":
+        writer.write(b"x")
+        await asyncio.sleep(1.5)
+    await asyncio.sleep(float(sys.argv[2]))
+    if what == "resets":
+        writer.transport.abort()
+    writer.close()
+
+async def main():
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    server = await asyncio.start_server(welcome, "0.0.0.0", 7000, backlog=200)
+    print("ready", flush=True)
+    await server.serve_forever()
+
+asyncio.run(main())
+"""
+
+
+def serve(lab: Lab, what: str, seconds: float = 0) -> int:
+    """Start a server that "closes" or "resets" a connection after that time, "probes", or "talks"."""
+    process = lab.popen_server(
+        [sys.executable, "-c", _SERVER, what, str(seconds)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    with process.stdout as lines:
+        assert lines.readline() == "ready\n"
+    return 7000

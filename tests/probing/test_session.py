@@ -1,0 +1,281 @@
+"""Real packets through a firewall that forgets, and everything else a path can do: all at once, each once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+import keptalive
+from keptalive.errors import BadInput, LabError, NotSupported
+from keptalive.lab import Lab, open_lab
+from keptalive.probing import session as module
+from keptalive.probing.ladder import Goal
+from keptalive.probing.result import ProbeResult
+from keptalive.probing.session import Session
+from keptalive.probing.target import Target
+from probing import obstacles
+from support import require
+
+pytestmark = pytest.mark.timeout(240)
+
+Outcome = tuple[ProbeResult, int]  # the result, and the connections left at the server
+
+
+async def measure(lab: Lab, *, host: str | None = None, port: int | None = None, **how: Any) -> ProbeResult:
+    """Measure the lab's path, or one of its ports, without a limit of rate."""
+    target = Target(host or lab.host, port or lab.port, how.get("tls", False), how.get("http"))
+    session = Session(
+        target, Goal(0.01, how.get("longest", 720.0), 50), rate=0, make_socket=lab.client_socket
+    )
+    return await session.run()
+
+
+async def later(seconds: float, what: Callable[[], None]) -> None:
+    await asyncio.sleep(seconds)
+    await asyncio.to_thread(what)
+
+
+async def with_server(lab: Lab, what: str, seconds: float = 0) -> ProbeResult:
+    return await measure(lab, port=await asyncio.to_thread(obstacles.serve, lab, what, seconds))
+
+
+async def after(lab: Lab, prepare: Callable[..., None], *arguments: Any) -> ProbeResult:
+    await asyncio.to_thread(prepare, lab, *arguments)
+    return await measure(lab)
+
+
+async def meanwhile(lab: Lab, what: Callable[[], None]) -> ProbeResult:
+    result, _ = await asyncio.gather(measure(lab), later(6, what))
+    return result
+
+
+# name -> the firewall's idle timeout, and what is measured there
+CASES: dict[str, tuple[int, Callable[[Lab], Awaitable[ProbeResult]]]] = {
+    "one second": (1, measure),
+    "five seconds": (5, measure),
+    "thirteen seconds": (13, measure),
+    "IPv6": (5, lambda lab: measure(lab, host=lab.host6)),
+    "TLS": (5, lambda lab: measure(lab, port=lab.tls_port, tls=True)),
+    "a pending request": (5, lambda lab: measure(lab, http="/sleep/100")),
+    "not that long": (600, lambda lab: measure(lab, longest=6.0)),
+    "reset": (600, lambda lab: after(lab, obstacles.reset_after, 5)),
+    "5 % loss": (5, lambda lab: after(lab, obstacles.lose, 0.05)),
+    "20 % loss": (5, lambda lab: after(lab, obstacles.lose, 0.2)),
+    "filtered": (600, lambda lab: after(lab, obstacles.drop_empty_segments)),
+    "closes": (600, lambda lab: with_server(lab, "closes", 7)),
+    "server resets": (600, lambda lab: with_server(lab, "resets", 7)),
+    "probes": (600, lambda lab: with_server(lab, "probes")),
+    "talks": (600, lambda lab: with_server(lab, "talks")),
+    "refused": (600, lambda lab: measure(lab, port=9)),
+    "no answer": (600, lambda lab: after(lab, obstacles.take_down)),
+    "flushed": (600, lambda lab: meanwhile(lab, lab.expire_now)),
+    "outage": (600, lambda lab: meanwhile(lab, lambda: obstacles.take_down(lab))),
+}
+
+
+async def _case(name: str, gate: asyncio.Semaphore) -> tuple[str, Outcome]:
+    timeout, what = CASES[name]
+    async with gate:
+        lab = await asyncio.to_thread(open_lab, f"idle-drop:{timeout}", "kernel")
+        try:
+            result = await what(lab)
+            return name, (result, await asyncio.to_thread(obstacles.left_at_the_server, lab))
+        finally:
+            await asyncio.to_thread(lab.close)
+
+
+async def _all() -> dict[str, Outcome]:
+    executor = ThreadPoolExecutor(8, thread_name_prefix="asyncio_labs")
+    asyncio.get_running_loop().set_default_executor(executor)
+    gate = asyncio.Semaphore(10)  # each lab is three processes
+    return dict(await asyncio.gather(*(_case(name, gate) for name in CASES)))
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> Iterator[dict[str, Outcome]]:
+    """Measure every case, mostly at once: each waits nearly all of its time."""
+    require(os.geteuid() == 0 and shutil.which("nft"), "the rules of loss and resets need root and nft")
+    try:
+        open_lab("idle-drop:60", "kernel").close()
+    except LabError as error:
+        require(False, str(error))
+    yield asyncio.run(_all())
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize(
+    ("name", "timeout"),
+    [
+        ("five seconds", 5),
+        ("thirteen seconds", 13),
+        ("IPv6", 5),
+        ("TLS", 5),
+        ("a pending request", 5),
+        ("reset", 5),
+    ],
+)
+def test_the_timeout_is_in_the_bracket(outcomes: dict[str, Outcome], name: str, timeout: float) -> None:
+    """And the bracket no wider than two per cent, with at most fifty connections."""
+    result, left = outcomes[name]
+
+    assert result.behaviour == ("reset" if name == "reset" else "silent")
+    assert result.alive_at is not None
+    assert result.dead_at is not None
+    assert result.alive_at <= timeout <= result.dead_at
+    assert result.dead_at - result.alive_at <= 0.02 * timeout
+    assert result.sure
+    assert result.connections <= 50
+    assert result.policy == keptalive.Policy.for_idle_timeout(result.alive_at)
+    assert left == 0  # not even of those that the firewall forgot
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("name", ["5 % loss", "20 % loss"])
+def test_loss(outcomes: dict[str, Outcome], name: str) -> None:
+    """The timeout is in the bracket, or the result says that it is not sure; and that packets were lost."""
+    result, _ = outcomes[name]
+    inside = (result.alive_at or 0) <= 5 <= (result.dead_at or 1e9)
+
+    assert result.behaviour == "silent"
+    assert inside or not result.sure
+    assert result.loss > 0
+    assert "were lost on the way" in " ".join(result.caveats)
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize(
+    ("name", "behaviour"),
+    [
+        ("one second", "silent"),
+        ("not that long", "outlived"),
+        ("filtered", "probes-filtered"),
+        ("closes", "closed-by-peer"),
+        ("server resets", "closed-by-peer"),
+        ("probes", "kept-alive-by-peer"),
+        ("talks", "kept-alive-by-peer"),
+        ("refused", "unreachable"),
+        ("no answer", "unreachable"),
+        ("flushed", "outage"),
+        ("outage", "outage"),
+    ],
+)
+def test_behaviours(outcomes: dict[str, Outcome], name: str, behaviour: str) -> None:
+    """Each is told from the others, and nobody claims a timeout that there is not."""
+    result, _ = outcomes[name]
+
+    assert result.behaviour == behaviour
+    if name != "one second":
+        assert result.dead_at is None
+
+
+@pytest.mark.lab
+def test_what_else_is_said(outcomes: dict[str, Outcome]) -> None:
+    """When the server closes, why there is no connection, what to do where no keepalive is fast enough."""
+    for name in ("closes", "server resets"):
+        assert outcomes[name][0].closed_after == pytest.approx(7, abs=0.3)
+        assert 0 < (outcomes[name][0].alive_at or 0) < 7
+    assert outcomes["refused"][0].error == "Connection refused"
+    assert "no answer" in (outcomes["no answer"][0].error or "")
+    assert outcomes["one second"][0].policy is None
+    assert outcomes["filtered"][0].policy is None
+    assert outcomes["not that long"][0].alive_at == pytest.approx(6, abs=0.05)
+    assert "restarted" in " ".join(outcomes["flushed"][0].caveats)
+
+
+def test_without_any_right() -> None:
+    """Through the relay, as any user: it forgets a tick late, and that is what is measured."""
+    with open_lab("idle-drop:3", "relay") as lab:
+        result = asyncio.run(measure(lab))
+
+    assert result.behaviour == "silent"
+    assert result.alive_at is not None
+    assert result.dead_at is not None
+    assert result.dead_at >= 3
+    assert result.alive_at <= 3 * 1.1
+
+
+def test_the_function() -> None:
+    """keptalive.probe() in a program: progress as it goes, a result at the end."""
+    seen: list[Any] = []
+    with open_lab("idle-drop:600", "relay") as lab:
+        result = keptalive.probe(lab.host, lab.port, max=2.5, connections=5, rate=0, progress=seen.append)
+
+    assert isinstance(result, keptalive.ProbeResult)
+    assert result.behaviour == "outlived"
+    assert result.connections <= 5
+    assert seen[-1].alive_at is not None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"precision": 0}, {"precision": 2}, {"max": 1}, {"max": 1e6}, {"connections": 3}, {"rate": -1}],
+)
+def test_arguments_that_make_no_sense(wrong: dict[str, Any]) -> None:
+    """They are refused before anything is sent."""
+    with pytest.raises(BadInput):
+        keptalive.probe("127.0.0.1", 9, **wrong)
+
+
+def test_not_linux(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without TCP_INFO there is nothing to measure with."""
+    monkeypatch.setattr(module.platforms, "current", lambda: keptalive.platforms.WINDOWS)
+    with pytest.raises(NotSupported, match="TCP_INFO"):
+        keptalive.probe("127.0.0.1", 9)
+
+
+def test_a_server_without_tls() -> None:
+    """One that speaks something else is bad input, with the reason; one that is silent is a result."""
+
+    async def both() -> ProbeResult:
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"220 mail.example ESMTP\r\n")
+            await reader.read()
+            writer.close()
+
+        async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await reader.read(1024):
+                continue
+            writer.close()
+
+        talker = await asyncio.start_server(talk, "127.0.0.1", 0)
+        listener = await asyncio.start_server(listen, "127.0.0.1", 0)
+        async with talker, listener:
+            port = talker.sockets[0].getsockname()[1]
+            with pytest.raises(BadInput, match=f"127.0.0.1:{port} and TLS: the handshake failed"):
+                await Session(Target("127.0.0.1", port, tls=True), Goal(0.01, 60.0, 4), rate=0).run()
+            port = listener.sockets[0].getsockname()[1]
+            return await Session(Target("127.0.0.1", port, tls=True), Goal(0.01, 60.0, 4), rate=0).run()
+
+    result = asyncio.run(both())
+
+    assert result.behaviour == "unreachable"
+    assert "connected, but no answer to the TLS handshake" in (result.error or "")
+
+
+def test_interrupted() -> None:
+    """What is known so far can be had at any time."""
+
+    async def stop_early(lab: Lab) -> ProbeResult:
+        session = Session(Target(lab.host, lab.port), Goal(0.01, 600.0, 8), rate=0)
+        assert session.result().behaviour == "unknown"
+        task = asyncio.ensure_future(session.run())
+        while (session.result().alive_at or 0) < 1.2:
+            await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return session.result()
+
+    with open_lab("idle-drop:600", "relay") as lab:
+        result = asyncio.run(stop_early(lab))
+
+    assert result.behaviour == "unknown"
+    assert not result.sure
+    assert result.alive_at is not None
+    assert result.dead_at is None
