@@ -29,8 +29,10 @@ from matrix.child import Result
 from matrix.drivers import driver
 from support import clean_environment, missing, require
 
-#: Children at a time. They mostly wait; importing an SDK is what takes a core, for two seconds.
+#: Children at a time. They mostly wait; importing an SDK is what takes a core, for two seconds. Behind the
+#: firewall fewer, since one that is held up for longer than the firewall's memory loses what it should not.
 AT_A_TIME = 3 * (os.cpu_count() or 1)
+_ON_LOOPBACK = 2 * AT_A_TIME
 #: How long a held client may take in all: its answer, two retries, a machine under load.
 PATIENCE = 75.0
 #: And how much longer its process, for its imports and for what the server counted.
@@ -98,7 +100,7 @@ def results_in_the_lab(session: pytest.Session) -> Results:
 def results_on_loopback(session: pytest.Session) -> Results:
     """Return what became of the cells that need no firewall."""
     ground = Ground(subprocess.Popen, subprocess.Popen, "127.0.0.1")
-    return run(_asked_for(session, "loopback_results"), ground)
+    return run(_asked_for(session, "loopback_results"), ground, at_a_time=_ON_LOOPBACK)
 
 
 def _asked_for(session: pytest.Session, fixture: str) -> dict[str, list[str]]:
@@ -114,7 +116,11 @@ def _asked_for(session: pytest.Session, fixture: str) -> dict[str, list[str]]:
 
 
 def run(
-    asked: Mapping[str, Sequence[str]], ground: Ground, delay: float = DELAY, patience: float = PATIENCE
+    asked: Mapping[str, Sequence[str]],
+    ground: Ground,
+    delay: float = DELAY,
+    patience: float = PATIENCE,
+    at_a_time: int = AT_A_TIME,
 ) -> Results:
     """Run the scenarios of each client, every variant of them, and return when all have ended.
 
@@ -136,7 +142,7 @@ def run(
                 }
                 results.take(client, *_child(ground, plan))
 
-            with ThreadPoolExecutor(AT_A_TIME) as pool:
+            with ThreadPoolExecutor(at_a_time) as pool:
                 for done in [pool.submit(one, client) for client in asked]:
                     done.result()
     return results
