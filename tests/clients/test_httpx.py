@@ -6,6 +6,7 @@ import copy
 import inspect
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -215,6 +216,44 @@ def test_no_request_is_added(world: World, kit: Kit) -> None:
             await done(client.post(world.origin.url("/drop"), content=b"x"))
         assert [seen.method for seen in world.origin.requests] == ["POST"]
         await kit.close(client)
+
+    kit.run(main)
+
+
+class Slow(Origin):
+    """Speaks TLS, once `ready` is set."""
+
+    def __init__(self) -> None:
+        self.ready = threading.Event()
+        super().__init__()
+
+    def serve(self, sock: socket.socket) -> None:
+        self.ready.wait(60)
+        with authority().server.wrap_socket(sock, server_side=True) as tls:
+            self._open.add(tls)
+            super().serve(tls)
+
+
+def test_what_is_being_connected(kit: Kit) -> None:
+    """A connection that is in its handshake when the client is held is covered when the pool is used next."""
+
+    async def main() -> None:
+        with Slow() as server:
+            url = f"https://{server.address}/"
+            client = kit.client()
+            async with anyio.create_task_group() as group:
+                if kit.sync:
+                    group.start_soon(anyio.to_thread.run_sync, client.get, url)
+                else:
+                    group.start_soon(client.get, url)
+                while not server.accepted:
+                    await anyio.sleep(0.01)
+                keptalive.hold(client, POLICY)
+                server.ready.set()
+            await kit.get(client, url)
+            assert server.accepted == 1
+            assert kernel(server) == [as_kernel(POLICY)]
+            await kit.close(client)
 
     kit.run(main)
 

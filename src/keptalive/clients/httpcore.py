@@ -15,7 +15,7 @@ from typing import Any
 
 from keptalive.cover import Cover
 from keptalive.ends import watch_end
-from keptalive.seams import wrap
+from keptalive.seams import follow, put_cover, wrap
 
 
 def serves(target: object) -> bool:
@@ -33,15 +33,32 @@ def hold(target: Any, cover: Cover) -> None:
         backend = target._network_backend = kind(backend, cover)
     for connection in target.connections:
         for layer in _layers(connection):
-            if hasattr(layer, "_network_backend"):  # not connected yet, or connects again
+            if hasattr(layer, "_network_backend"):
                 layer._network_backend = backend
-    for stream in _streams(target):
+        if not _protect_open(connection, cover):
+            # Another thread or task is connecting it; with each request that comes or goes the pool asks:
+            put_cover(connection, cover)
+            follow(connection, "is_closed", _connected)
+
+
+def _connected(connection: Any, cover: Cover, _closed: bool) -> None:
+    """Protect a connection that was being made when its pool was held."""
+    if _protect_open(connection, cover):
+        vars(connection).pop("is_closed", None)
+
+
+def _protect_open(connection: Any, cover: Cover) -> bool:
+    """Protect a pool's connection; False if it has no network stream yet."""
+    found = _streams(connection)
+    for stream in found:
         protect(stream, cover)
+    return bool(found)
 
 
 def sockets(target: Any) -> list[Any]:
     """Return the sockets of the pool's open connections."""
-    found = (stream.get_extra_info("socket") for stream in _streams(target))
+    streams = (stream for connection in target.connections for stream in _streams(connection))
+    found = [stream.get_extra_info("socket") for stream in streams]
     return [sock for sock in found if sock is not None]
 
 
@@ -61,11 +78,10 @@ def _layers(connection: Any) -> Iterator[Any]:
         connection = getattr(connection, "_connection", None)
 
 
-def _streams(pool: Any) -> Iterator[Any]:
-    for connection in pool.connections:
-        for layer in _layers(connection):
-            if hasattr(layer, "_network_stream") and not layer.is_closed():
-                yield layer._network_stream
+def _streams(connection: Any) -> list[Any]:
+    """Return the network stream of a pool's connection, if it is open."""
+    layers = (layer for layer in _layers(connection) if hasattr(layer, "_network_stream"))
+    return [layer._network_stream for layer in layers if not layer.is_closed()]
 
 
 def _watch_tls(stream: Any) -> None:
