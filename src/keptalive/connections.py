@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from keptalive.linux.endpoints import address_text, port_number
+from keptalive.linux.endpoints import address_text
 from keptalive.survey import Memo, Survey, survey
 
 
@@ -92,19 +92,19 @@ def list_connections(
 
 
 def _connections(found: Survey) -> list[Connection]:
-    address, port = Memo(address_text), Memo(port_number)
+    address = Memo(address_text)
     connections = []
     for batch in found.batches:
         for holder, row in zip(found.owners(batch), batch, strict=True):
-            key, sport, dport, source, peer, expires, uid, inode = row
+            sport, dport, key, source, peer, expires, uid, inode = row
             facts = found.facts[key]
             settings = facts.settings
             connections.append(
                 Connection(
                     holder,
                     None if holder is None else found.names[holder],
-                    f"{address[source]}:{port[sport]}",
-                    f"{address[peer]}:{port[dport]}",
+                    f"{address[source]}:{sport}",
+                    f"{address[peer]}:{dport}",
                     facts.state,
                     facts.timer,
                     None if facts.timer == "off" else expires / 1000,

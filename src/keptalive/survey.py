@@ -107,7 +107,8 @@ class Survey:
             answer = answers.get(row[-1])
             if answer is not None:
                 number = numbers.setdefault(answer, len(numbers))
-                rows[position] = (row[0][:4] + _ASKED + number.to_bytes(4, "big"), *row[1:])
+                key = row[2][:4] + _ASKED + number.to_bytes(4, "big")
+                rows[position] = (*row[:2], key, *row[3:])
         self._settings = [Settings(*answer) for answer in numbers]
         self.batches = [rows]
 
@@ -148,11 +149,11 @@ def survey(
         found.keep(lambda row: row[-1] in holders)
     if remote is not None:
         matches = matcher(remote)
-        found.keep(lambda row: matches(row[4], row[2]))
+        found.keep(lambda row: matches(row[4], row[1]))
     if exact:
         found.ask()
     if unprotected:
-        found.keep(lambda row: found.facts[row[0]].protected is False)
+        found.keep(lambda row: found.facts[row[2]].protected is False)
     if holders:
         found.sort()
     return found
@@ -195,7 +196,7 @@ def _records(namespaces: list[int | None], states: int) -> Iterator[list[Record]
 def _marked(batch: list[Record]) -> list[Record]:
     if max(map(itemgetter(5), batch), default=0) <= SOON * 1000:
         return batch
-    return [(row[0] + _LATE, *row[1:]) if row[5] > SOON * 1000 else row for row in batch]
+    return [(*row[:2], row[2] + _LATE, *row[3:]) if row[5] > SOON * 1000 else row for row in batch]
 
 
 def _namespaces(wanted: Collection[int] | None, netns_pid: int | None) -> list[int | None]:

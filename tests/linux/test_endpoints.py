@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from sys import byteorder
 
 import pytest
 from hypothesis import given
@@ -11,15 +10,6 @@ from hypothesis import strategies as st
 
 from keptalive.errors import SocketError
 from keptalive.linux import endpoints
-
-
-@given(st.integers(0, 65535))
-def test_a_port_and_back(port: int) -> None:
-    """In network byte order, read as this machine's; the same function leads back."""
-    recorded = int.from_bytes(port.to_bytes(2, "big"), byteorder)
-
-    assert endpoints.port_number(recorded) == port
-    assert endpoints.port_number(port) == recorded
 
 
 @given(st.binary(min_size=16, max_size=16))
@@ -73,7 +63,7 @@ def _v6(text: str) -> bytes:
 )
 def test_what_is_written_matches(written: str, address: bytes, port: int, matches: bool) -> None:
     """Host, port or both, by name or number."""
-    assert endpoints.matcher(written)(address, endpoints.port_number(port)) is matches
+    assert endpoints.matcher(written)(address, port) is matches
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from keptalive.errors import NotSupported, SocketError
 from keptalive.linux import netlink, sock_diag
-from keptalive.linux.endpoints import address_text, port_number
+from keptalive.linux.endpoints import address_text
 from keptalive.tcp_states import state_name
 from linux.golden import IPV4, IPV6, LENGTH
 from linux.holder import holding
@@ -23,11 +23,11 @@ Seen = tuple[str, str, int, str, int, str, int, int, int, int]
 
 
 def _readable(row: sock_diag.Record) -> Seen:
-    shape, sport, dport, source, peer, expires, uid, inode = row
+    sport, dport, shape, source, peer, expires, uid, inode = row
     _, state, timer, probes = shape
     return (
         state_name(state), sock_diag.TIMERS[timer], probes,
-        address_text(source), port_number(sport), address_text(peer), port_number(dport), expires, uid, inode,
+        address_text(source), sport, address_text(peer), dport, expires, uid, inode,
     )  # fmt: skip
 
 

@@ -80,21 +80,23 @@ def run(args: argparse.Namespace) -> Exit:
 
 def document(found: Survey, args: argparse.Namespace, counts: Count) -> Iterator[str]:
     """Yield what is printed of a survey, batch by batch, and count it."""
+    style: Style
     if args.json:
-        style: Style = Json(found)
-        yield f'{{"schema": {SCHEMA}, "connections": [\n'
-        separator = ",\n"
+        style, separator = Json(found), ",\n"
+        yield f'{{"schema": {SCHEMA}, "connections": ['
+        before = "\n"
     else:
-        style = Text(found, owners=not args.no_owner, exact=args.exact)
-        yield f"{style.header()}\n"
-        separator = "\n"
+        style, separator = Text(found, owners=not args.no_owner, exact=args.exact), "\n"
+        before = f"{style.header()}\n"
     table = Rows(found, style)
-    before = ""
-    for batch in found.batches:
+    for batch in filter(None, found.batches):
         counts.add(found, batch)
         yield before + separator.join(table.lines(batch))
         before = separator
-    yield f'\n], "summary": {counts.json()}}}\n' if args.json else f"\n\n{counts.text()}\n"
+    if args.json:
+        yield f'\n], "summary": {counts.json()}}}\n'
+    else:
+        yield ("\n\n" if counts.connections else "") + f"{counts.text()}\n"
 
 
 class Count:
@@ -109,7 +111,7 @@ class Count:
         """Count a batch."""
         self.connections += len(batch)
         bad = set()
-        for key, number in Counter(map(itemgetter(0), batch)).items():
+        for key, number in Counter(map(itemgetter(2), batch)).items():
             protected = found.facts[key].protected
             if protected is None:
                 self.unknown += number
@@ -119,7 +121,7 @@ class Count:
                 self.unprotected += number
                 bad.add(key)
         if found.holders:
-            owners = [pid for pid, row in zip(found.owners(batch), batch, strict=True) if row[0] in bad]
+            owners = [pid for pid, row in zip(found.owners(batch), batch, strict=True) if row[2] in bad]
             self.unprotected_by.update(found.names[pid] for pid in owners if pid is not None)
         if found.hidden:
             self.owner_hidden += sum(1 for row in batch if row[-1] and row[-1] not in found.holders)

@@ -8,7 +8,7 @@ A style says how these pieces are spelled, not how a row is put together.
 from __future__ import annotations
 
 from keptalive.cli.output import escape
-from keptalive.linux.endpoints import address_text, port_number
+from keptalive.linux.endpoints import address_text
 from keptalive.linux.sock_diag import Record
 from keptalive.protection import Facts
 from keptalive.survey import Memo, Survey
@@ -30,10 +30,7 @@ if TYPE_CHECKING:
             """Return what comes before the countdown, how to spell that (ms), and what comes after."""
 
         def address(self, recorded: bytes) -> str:
-            """Return an address, with the colon before its port."""
-
-        def port(self, recorded: int) -> str:
-            """Return a port."""
+            """Return an address."""
 
 
 class Rows:
@@ -41,7 +38,7 @@ class Rows:
 
     def __init__(self, survey: Survey, style: Style) -> None:
         self._survey = survey
-        self._owner, self._address, self._port = Memo(style.owner), Memo(style.address), Memo(style.port)
+        self._owner, self._address = Memo(style.owner), Memo(style.address)
         self._between, self._end = style.between, style.end
         self._facts: Memo[bytes, tuple[str, Memo[int, str], str]] = Memo(
             lambda key: style.facts(survey.facts[key])
@@ -49,12 +46,12 @@ class Rows:
 
     def lines(self, batch: list[Record]) -> list[str]:
         """Return each connection as one line, without its end."""
-        facts, address, port, between, end = self._facts, self._address, self._port, self._between, self._end
+        facts, address, between, end = self._facts, self._address, self._between, self._end
         owners = map(self._owner.__getitem__, self._survey.owners(batch))
         return [
             f"{owner}{before}{countdown[expires]}{after}"
-            f"{address[source]}{port[sport]}{between}{address[peer]}{port[dport]}{end}"
-            for owner, (key, sport, dport, source, peer, expires, _, _) in zip(owners, batch, strict=True)
+            f"{address[source]}:{sport}{between}{address[peer]}:{dport}{end}"
+            for owner, (sport, dport, key, source, peer, expires, _, _) in zip(owners, batch, strict=True)
             for before, countdown, after in (facts[key],)
         ]
 
@@ -89,17 +86,13 @@ class Json:
 
     def address(self, recorded: bytes) -> str:
         """Return an address; an interface's name in it may hold anything but a slash, a colon or a space."""
-        return quoted(address_text(recorded))[1:-1] + ":"
-
-    def port(self, recorded: int) -> str:
-        """Return a port."""
-        return str(port_number(recorded))
+        return quoted(address_text(recorded))[1:-1]
 
 
 class Text:
-    """Columns. Addresses are aligned at the colon before the port, like ss's; an IPv6 one may stick out."""
+    """Columns; the ends of a connection come last, since an address may have any length."""
 
-    between, end = "  ", ""
+    between, end = " -> ", ""
 
     def __init__(self, survey: Survey, *, owners: bool, exact: bool) -> None:
         self._owners, self._exact = owners, exact
@@ -111,10 +104,7 @@ class Text:
         """Return the line above the rows."""
         owner = "PROCESS              PID  " if self._owners else ""
         asked = "  KEEPALIVE   IDLE  INTERVAL  COUNT  USER TIMEOUT" if self._exact else ""
-        return (
-            f"{owner}STATE        TIMER       EXPIRES  PROBES  PROTECTED{asked}"
-            f"  {'LOCAL':>15}:PORT   {'REMOTE':>15}:PORT"
-        )
+        return f"{owner}STATE        TIMER       EXPIRES  PROBES  PROTECTED{asked}  LOCAL -> REMOTE"
 
     def owner(self, pid: int | None) -> str:
         """Return name and number of a process."""
@@ -138,11 +128,7 @@ class Text:
 
     def address(self, recorded: bytes) -> str:
         """Return an address."""
-        return f"{escape(address_text(recorded)):>15}:"
-
-    def port(self, recorded: int) -> str:
-        """Return a port; a listener's remote one is open."""
-        return str(port_number(recorded)).ljust(5) if recorded else "*    "
+        return escape(address_text(recorded))
 
 
 _SETTINGS = ("keepalive", "idle", "interval", "count", "user_timeout")

@@ -65,7 +65,7 @@ class Changes:
         self._before = {}
         lines = [f"  {style.header()}"]
         for row, line in zip(rows, table.lines(rows), strict=True):
-            identity, facts = row[1:5], table.spelled(row[0])
+            identity, facts = row[:2] + row[3:5], table.spelled(row[2])
             had = None if before is None else before.pop(identity, ("", ""))[0]
             lines.append(f"{' ' if had in (None, facts) else '~' if had else '+'} {line}")
             self._before[identity] = facts, line
@@ -79,7 +79,7 @@ class Changes:
             pid: (pid is None, "" if pid is None else found.names[pid], pid or 0)
             for pid in set(owners.values())
         }
-        return sorted(rows, key=lambda row: (named[owners[row[-1]]], row[4], row[2], row[3], row[1]))
+        return sorted(rows, key=lambda row: (named[owners[row[-1]]], row[4], row[1], row[3], row[0]))
 
 
 class _Live:

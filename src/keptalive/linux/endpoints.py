@@ -13,14 +13,8 @@ from sys import byteorder
 
 from keptalive.errors import SocketError
 
-_SWAPPED = byteorder == "little"
 LINK_LOCAL = b"\xfe\x80"  # fe80::/64; the rest of fe80::/10 is reserved (RFC 4291, 2.5.6)
 _MAPPED = bytes(10) + b"\xff\xff"  # before an IPv4 address in an IPv6 socket (RFC 4291, 2.5.5.2)
-
-
-def port_number(recorded: int) -> int:
-    """Return the port for a record's port field (network byte order, read as this machine's), or back."""
-    return recorded >> 8 | (recorded & 0xFF) << 8 if _SWAPPED else recorded
 
 
 def address_text(recorded: bytes) -> str:
@@ -56,7 +50,7 @@ def matcher(written: str) -> Callable[[bytes, int], bool]:
         raise SocketError(error.errno, f"cannot tell what {written!r} is: {error.strerror}") from error
     hosts = {inet_pton(family, str(end[0]).partition("%")[0]) for family, _, _, _, end in found}
     hosts |= {_MAPPED + address for address in hosts if len(address) == 4}
-    ports = {port_number(int(end[1])) for *_, end in found}
+    ports = {int(end[1]) for *_, end in found}
     return lambda address, number: (not host or address[:16] in hosts) and (not port or number in ports)
 
 

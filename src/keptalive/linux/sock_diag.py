@@ -3,8 +3,8 @@
 Rule: bytes in, numbers out; no meaning. A record is a tuple, thirty thousand of which
 are an ordinary answer, so it carries just what is used, undecoded where that is cheaper:
 
+    ports       local, remote
     shape       4 bytes: family, state, timer, count of probes or retransmissions
-    ports       as in the packet, read in this machine's byte order: see endpoints.port_number()
     addresses   4 bytes (IPv4), 16 (IPv6), or 20: link-local ones, see endpoints.with_interface()
     expires     ms until the timer fires
     uid, inode  of the owner and of the socket file; 0 where there is none any more
@@ -17,6 +17,7 @@ from __future__ import annotations
 import _socket
 import errno
 from collections.abc import Iterator
+from operator import add
 from struct import Struct
 from struct import error as StructError
 
@@ -25,21 +26,23 @@ from keptalive.linux import netlink
 from keptalive.linux.ahead import ahead
 from keptalive.linux.endpoints import LINK_LOCAL, with_interface
 
-Record = tuple[bytes, int, int, bytes, bytes, int, int, int]
+Record = tuple[int, int, bytes, bytes, bytes, int, int, int]
 
 # The older of two requests: it goes once through the kernel's table, for IPv4 and IPv6 together. The
 # other, SOCK_DIAG_BY_FAMILY, takes a walk for each, a tenth of the time each on a machine with 24 GB.
 _TCPDIAG_GETSOCK = 18
-_AF_INET, _AF_INET6 = 2, 10
+_AF_INET = 2
 
 # struct inet_diag_req: family (any), masks, extensions, an empty socket id (all), states, flags
 _REQUEST = Struct("=4x48xI4x")
 
-# Netlink's header, and of struct inet_diag_msg: shape; ports; addresses; interface; expires; uid; inode.
-# Skipped are the cookie, the queues, and the attributes that follow unasked.
-_IPV4 = "=16x4sHH4s12x4s12x4x8xI8xII"
-_IPV6 = "=16x4sHH16s16s4x8xI8xII"
-_MIXED = "=16x4sHH16s16sI8xI8xII"
+# Netlink's header, and of struct inet_diag_msg: the ports, which are in network byte order; and shape,
+# addresses, interface, expires, uid and inode, which are in this machine's, or bytes. Skipped are the
+# cookie, the queues, and the attributes that follow unasked.
+_PORTS = ">20xHH64x"
+_IPV4 = "=16x4s4x4s12x4s12x4x8xI8xII"
+_IPV6 = "=16x4s4x16s16s4x8xI8xII"
+_MIXED = "=16x4s4x16s16sI8xI8xII"
 _FIXED = Struct(_IPV4).size
 _FAMILY = 16  # where the family stands
 
@@ -82,29 +85,31 @@ def _dump(sock: _socket.socket, states: int) -> Iterator[tuple[int, bytes]]:
 def decode(length: int, messages: bytes) -> list[Record]:
     """Decode a run of inet_diag messages, each of *length* bytes. Raises SocketError (EBADMSG)."""
     families = messages[_FAMILY::length]
+    same = len(set(families)) == 1
+    layout = (
+        _IPV4
+        if same and families[0] == _AF_INET
+        else _IPV6
+        if same and LINK_LOCAL not in messages
+        else _MIXED
+    )
     try:
-        if families.count(_AF_INET) == len(families):
-            return list(_struct(_IPV4, length).iter_unpack(messages))
-        if families.count(_AF_INET6) == len(families) and LINK_LOCAL not in messages:
-            return list(_struct(_IPV6, length).iter_unpack(messages))
-        rows = _struct(_MIXED, length).iter_unpack(messages)
+        ports = _struct(_PORTS, length).iter_unpack(messages)
+        rows = _struct(layout, length).iter_unpack(messages)
     except StructError:
         raise SocketError(errno.EBADMSG, "the kernel's record of a socket was cut short; try again") from None
+    if layout is not _MIXED:
+        return list(map(add, ports, rows))
     return [
-        (shape, sport, dport, source[:4], peer[:4], expires, uid, inode)
-        if shape[0] == _AF_INET
-        else (
-            shape,
-            sport,
-            dport,
-            with_interface(source, link),
-            with_interface(peer, link),
-            expires,
-            uid,
-            inode,
-        )
-        for shape, sport, dport, source, peer, link, expires, uid, inode in rows
+        (*both, shape, *_ends(shape[0], source, peer, link), expires, uid, inode)
+        for both, (shape, source, peer, link, expires, uid, inode) in zip(ports, rows, strict=True)
     ]
+
+
+def _ends(family: int, source: bytes, peer: bytes, link: int) -> tuple[bytes, bytes]:
+    if family == _AF_INET:
+        return source[:4], peer[:4]
+    return with_interface(source, link), with_interface(peer, link)
 
 
 _structs: dict[tuple[str, int], Struct] = {}
