@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,14 +103,8 @@ def _vanishing(monkeypatch: pytest.MonkeyPatch, call: str, what: str) -> None:
 
 def test_processes_that_come_and_go_while_they_are_listed() -> None:
     """A machine that starts and ends programs all the time: no crash, and our own is found each time."""
-    stop = threading.Event()
-
-    def churn() -> None:
-        while not stop.is_set():
-            subprocess.run(["true"], check=True)
-
-    thread = threading.Thread(target=churn)
-    thread.start()
+    # A shell of its own starts them: between fork and exec a child of ours would hold our socket, too.
+    churn = subprocess.Popen(["sh", "-c", "while :; do /bin/true; done"])
     try:
         with tcp_pair() as (client, _):
             for _ in range(5):
@@ -121,8 +114,8 @@ def test_processes_that_come_and_go_while_they_are_listed() -> None:
                 assert holders[_inode(client)][0] == os.getpid()
                 assert os.getpid() not in family
     finally:
-        stop.set()
-        thread.join()
+        churn.kill()
+        churn.wait()
 
 
 HOSTILE = b"\x1b[31m\xff) R 1 (\n"
