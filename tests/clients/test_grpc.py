@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
@@ -68,10 +69,43 @@ def _user_timeout(port: int, options: list[tuple[str, int]]) -> int:
             return milliseconds
 
 
+def test_servers_that_are_not_set_up_end_the_call() -> None:
+    """What the documentation warns of: a default server ends a call at the third ping."""
+    often = ours.channel_options(Policy(idle=1, interval=1, count=9))
+    allowed = [("grpc.http2.min_ping_interval_without_data_ms", 500)]
+    with ThreadPoolExecutor(2) as pool:
+        by_default, when_told = pool.map(lambda options: _slow_call(options, often), ([], allowed))
+    assert by_default == "Too many pings"
+    assert when_told == b"late"
+
+
+def _slow_call(server_options: list[tuple[str, int]], options: list[tuple[str, int]]) -> object:
+    """Return the answer of a call that takes six seconds, or why it failed."""
+    over = Event()
+
+    class Slow:
+        def service(self, details: Any) -> Any:
+            return grpc.unary_unary_rpc_method_handler(lambda request, context: (over.wait(6), b"late")[1])
+
+    with ThreadPoolExecutor(1) as pool:
+        server = grpc.server(pool, options=server_options)
+        server.add_generic_rpc_handlers((Slow(),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+                return channel.unary_unary(METHOD)(b"", timeout=30)
+        except grpc.RpcError as error:
+            return error.details()
+        finally:
+            over.set()
+            server.stop(None).wait()
+
+
 def test_a_channel_cannot_be_held() -> None:
-    """hold() names channel_options() and `keptalive run`."""
+    """hold() names `keptalive run` and channel_options()."""
     with (
         grpc.insecure_channel("127.0.0.1:9") as channel,
-        pytest.raises(keptalive.Uncovered, match=r"channel_options\(\).*keptalive run"),
+        pytest.raises(keptalive.Uncovered, match=r"keptalive run.*channel_options\(\)"),
     ):
         keptalive.hold(channel, POLICY)

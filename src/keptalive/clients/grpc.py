@@ -18,24 +18,20 @@ from keptalive.policy import Policy
 def channel_options(policy: Policy | None = None) -> list[tuple[str, int]]:
     """Return *policy* as the nearest channel arguments, for `grpc.insecure_channel(target, options=...)`.
 
-    What they do differs from TCP keepalive:
+    Only for servers that are set up for it. They are pings of HTTP/2, not probes of the
+    kernel, and a server with gRPC's own defaults allows one in five minutes: to the
+    third that comes sooner it answers GOAWAY "too_many_pings", which ENDS the call with
+    UNAVAILABLE after about four times `policy.idle` seconds. On the server, set
+    `grpc.http2.min_ping_interval_without_data_ms`; or give a policy with idle = 300; or
+    use `keptalive run`, whose probes no server sees.
 
-    - a ping is an HTTP/2 frame. It crosses TLS-terminating proxies no better than a TCP
-      probe, but it also shows that the server's gRPC is alive, and it is answered in
-      user space.
-    - one is sent every `policy.idle` seconds, and the connection is closed when no
-      answer comes for `interval x count` seconds: a single lost ping is repeated by
-      TCP, not by gRPC.
-    - gRPC sets TCP_USER_TIMEOUT to the same time (gRFC A18), so that sent data which
-      stays unacknowledged for so long also ends the connection.
-    - a server may refuse: one that allows a ping every five minutes only (gRPC's own
-      default, GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS) answers more with
-      GOAWAY "too_many_pings", gRPC then reconnects and doubles its ping time. Ask for
-      `grpc.http2.min_ping_interval_without_data_ms` on the server side.
-
-    `grpc.http2.max_pings_without_data` = 0 lifts the limit of two pings, after which gRPC
-    would fall silent in the middle of a long call; `permit_without_calls` stays off, as an
-    idle channel reconnects by itself. Empty under KEPTALIVE_POLICY=off. See
+    One ping is sent after each `policy.idle` seconds of silence in a call, and the
+    connection is closed if no answer comes for `interval x count` seconds, or for the
+    user timeout if the policy has one. gRPC sets TCP_USER_TIMEOUT to the same time (its
+    proposal A18): data that stays unacknowledged for so long ends the connection too.
+    `max_pings_without_data` = 0 lifts the limit of two pings, after which gRPC would fall
+    silent in a long call; `permit_without_calls` stays off, since an idle channel
+    reconnects by itself. Empty under KEPTALIVE_POLICY=off. See
     https://github.com/grpc/grpc/blob/master/doc/keepalive.md.
     """
     if switched_off():
@@ -58,8 +54,8 @@ def serves(target: object) -> bool:
 def hold(target: Any, cover: Cover) -> None:
     """Raise Uncovered."""
     raise Uncovered(
-        "a gRPC channel cannot be changed after it is made: pass keptalive.clients.grpc.channel_options() "
-        "as its options, or start the program with `keptalive run`"
+        "a gRPC channel cannot be changed after it is made: start the program with `keptalive run` or, if its "
+        "server allows pings, pass keptalive.clients.grpc.channel_options() as the channel's options"
     )
 
 
