@@ -54,8 +54,8 @@ def serves(target: object) -> bool:
 def hold(target: Any, cover: Cover) -> None:
     """Raise Uncovered."""
     raise Uncovered(
-        "a gRPC channel cannot be changed after it is made: start the program with `keptalive run` or, if its "
-        "server allows pings, pass keptalive.clients.grpc.channel_options() as the channel's options"
+        "a gRPC channel cannot be changed after it is made: start the program with `keptalive run` or, if "
+        "its server allows pings, pass keptalive.clients.grpc.channel_options() as the channel's options"
     )
 
 
