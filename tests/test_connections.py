@@ -8,15 +8,16 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from keptalive.connections import Connection, list_connections
 from keptalive.errors import NoSuchProcess, SocketError
-from keptalive.linux import processes
+from keptalive.linux import netlink, processes
 from linux.confined import USER, confined
 from linux.holder import IPPROTO_MPTCP, Holder, holding, keepalive
-from linux.programs import NOBODY, program
+from linux.programs import IN_A_NAMESPACE, NOBODY, program
 from support import require, tcp_pair
 
 
@@ -131,6 +132,23 @@ def test_by_process(mixed: Holder) -> None:
     assert ends(list_connections(process=processes.name(mixed.pid))) >= ends(mine)
     assert list_connections(process="no-such-name") == []
     assert list_connections(pid=mixed.pid, process="no-such-name") == []
+
+
+def test_processes_of_a_name_may_end_at_any_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the search for their name, or for their namespace: they are left out."""
+    require(os.geteuid() == 0, "a network namespace needs root")
+    monkeypatch.setattr(processes, "named", lambda _: [NOBODY, gone.pid, os.getpid()])
+    opened = netlink.open_socket
+
+    def ends(namespace_of: int | None = None) -> Any:
+        if namespace_of is not None:
+            gone.kill()
+            gone.wait()
+        return opened(namespace_of)
+
+    monkeypatch.setattr(netlink, "open_socket", ends)
+    with tcp_pair() as (client, _), program("hold", before=IN_A_NAMESPACE) as gone:
+        assert _of(client, list_connections(process="any")).pid == os.getpid()
 
 
 def test_by_remote_end(mixed: Holder) -> None:

@@ -8,13 +8,14 @@ for each combination. That makes thirty thousand connections cheap.
 
 from __future__ import annotations
 
+import _socket
 import errno
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain, repeat
 from operator import itemgetter
 
-from keptalive.errors import NoSuchProcess
+from keptalive.errors import NoSuchProcess, NotPermitted
 from keptalive.linux import netlink, sock_diag
 from keptalive.linux.endpoints import matcher
 from keptalive.protection import SOON, Facts, Settings, judge
@@ -138,7 +139,8 @@ def survey(
     wanted = None if pid is None and process is None else _wanted(pid, process)
     states = sock_diag.ALL if everything else sock_diag.CONNECTIONS
     # First, since the kernel's answer comes in while /proc is searched.
-    records = _records(_namespaces(wanted, netns_pid), states)
+    at = [netlink.open_socket(netns_pid)] if wanted is None or netns_pid is not None else _sockets_at(wanted)
+    records = _records(at, states)
     holders, hidden = _holders(wanted) if owners or exact or wanted is not None else ({}, [])
     if pid is not None and hidden:
         from keptalive.linux.refusals import refusal
@@ -184,11 +186,9 @@ def _name(pid: int) -> str:
     return processes.name(pid)
 
 
-def _records(namespaces: list[int | None], states: int) -> Iterator[list[Record]]:
-    """Return the records of these namespaces, in batches, those of late timers marked."""
-    batches = chain.from_iterable(
-        sock_diag.tcp_sockets(netlink.open_socket(namespace), states) for namespace in namespaces
-    )
+def _records(sockets: Iterable[_socket.socket], states: int) -> Iterator[list[Record]]:
+    """Return the records that these netlink sockets give, in batches, those of late timers marked."""
+    batches = chain.from_iterable(sock_diag.tcp_sockets(sock, states) for sock in sockets)
     first = next(batches, [])  # what cannot be listed at all is said before anything is printed
     return map(_marked, chain([first], batches))
 
@@ -199,22 +199,22 @@ def _marked(batch: list[Record]) -> list[Record]:
     return [(*row[:2], row[2] + _LATE, *row[3:]) if row[5] > SOON * 1000 else row for row in batch]
 
 
-def _namespaces(wanted: Collection[int] | None, netns_pid: int | None) -> list[int | None]:
-    """Return a process for each network namespace to be looked into; None for this thread's own."""
-    if netns_pid is not None:
-        return [netns_pid]
-    if wanted is None:
-        return [None]
+def _sockets_at(homes: Collection[int]) -> Iterator[_socket.socket]:
+    """Open a netlink socket in each of the network namespaces in which these processes live."""
     from keptalive.linux.processes import network_namespace
 
-    found: dict[int, int | None] = {}
-    for pid in wanted:
-        try:
-            found.setdefault(os.stat(network_namespace(pid)).st_ino, pid)  # noqa: PTH116
-        except OSError:
-            continue  # ended, or another user's, which processes.owners() is going to find
     own = os.stat("/proc/thread-self/ns/net").st_ino  # noqa: PTH116  # pathlib takes 8 ms to import
-    return [None if namespace == own else pid for namespace, pid in found.items()]
+    seen = set()
+    for pid in homes:
+        try:
+            namespace = os.stat(network_namespace(pid)).st_ino  # noqa: PTH116
+            if namespace not in seen:
+                yield netlink.open_socket(None if namespace == own else pid)
+                seen.add(namespace)
+        except NotPermitted:
+            raise
+        except OSError:
+            continue  # it has ended, or is another user's, which processes.owners() is going to find
 
 
 def _ask(holders: dict[int, Socket], inodes: set[int]) -> dict[int, _Answer]:

@@ -20,6 +20,9 @@ from pathlib import Path
 
 _PR_SET_DUMPABLE = 4
 
+#: Put before a program, it runs in a network namespace of its own.
+IN_A_NAMESPACE = ("unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$0" "$@"')
+
 NOBODY = 2**22 + 1  # above what /proc/sys/kernel/pid_max can be
 
 
@@ -128,9 +131,10 @@ def _named(name: str) -> None:
 
 
 def _family(_: str) -> None:
-    """A child and a grandchild, which end when this one does."""
+    """A child and a grandchild, which end when this one does (PR_SET_PDEATHSIG)."""
     code = (
-        "import subprocess, sys; c = subprocess.Popen(['sleep', '600']); print(c.pid, flush=True); c.wait()"
+        "import ctypes, subprocess; end = lambda: ctypes.CDLL(None).prctl(1, 9); end();"
+        "c = subprocess.Popen(['sleep', '600'], preexec_fn=end); print(c.pid, flush=True); c.wait()"
     )
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None

@@ -18,7 +18,7 @@ from keptalive.policy import Policy
 from keptalive.rescue.attach import attach, read_process
 from keptalive.sockets import apply, read_socket
 from linux.holder import IPPROTO_MPTCP, keepalive
-from linux.programs import NOBODY, Program, program
+from linux.programs import IN_A_NAMESPACE, NOBODY, Program, program
 from support import require, tcp_pair
 
 EAGER = Policy(idle=7, interval=3, count=4)
@@ -96,9 +96,7 @@ def test_what_a_listening_socket_accepts_inherits() -> None:
 def test_another_network_namespace() -> None:
     """No matter: descriptors know no namespaces."""
     require(os.geteuid() == 0, "a network namespace needs root")
-    with program(
-        "hold", before=("unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$0" "$@"')
-    ) as running:
+    with program("hold", before=IN_A_NAMESPACE) as running:
         assert Path(f"/proc/{running.pid}/ns/net").stat().st_ino != Path("/proc/self/ns/net").stat().st_ino
         assert len(attach(running.pid, EAGER).sockets) == 3
 
