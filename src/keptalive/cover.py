@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keptalive.ends import watch_end
-from keptalive.environment import default_policy, switched_off
+from keptalive.environment import chosen, switched_off
 from keptalive.errors import KeptaliveWarning, Uncovered
 from keptalive.policy import Policy
 from keptalive.sockets import SocketType, apply, is_tcp, missing_fields, option_values
@@ -44,7 +44,7 @@ class Cover:
         self.exact = policy is not None
         self.strict = strict
         self.uncovered: list[str] = []
-        self.policy = policy or default_policy()
+        self.policy = chosen(policy)
         self.off = switched_off()
         options = tuple(option_values(self.policy).values())
         lacking = bool(missing_fields(self.policy))

@@ -9,6 +9,7 @@ default holds.
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 
 from keptalive.errors import KeptaliveWarning, PolicyError
@@ -38,6 +39,23 @@ def default_policy() -> Policy:
         warnings.warn(
             f"{VARIABLE} is ignored, the built-in default {Policy()} holds: {error}",
             KeptaliveWarning,
-            stacklevel=2,
+            stacklevel=_caller(),
         )
         return Policy()
+
+
+def chosen(policy: Policy | None) -> Policy:
+    """Return *policy*, or the default one for None. Raises PolicyError for what is no Policy."""
+    if policy is None:
+        return default_policy()
+    from keptalive.policy import checked
+
+    return checked(policy)
+
+
+def _caller() -> int:
+    """Return the stacklevel of the first frame outside of keptalive: the line that a warning is about."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "keptalive":
+        frame, level = frame.f_back, level + 1
+    return level

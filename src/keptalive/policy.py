@@ -111,10 +111,20 @@ class Policy:
         return float(self.idle + self.interval * probes)
 
 
+def checked(policy: object) -> Policy:
+    """Return *policy* if it is one; else raise PolicyError: text is the natural slip, and one call away."""
+    if isinstance(policy, Policy):
+        return policy
+    raise PolicyError(
+        f"{policy!r} is no Policy: write keptalive.Policy(idle=60, interval=15, count=9), "
+        f'or keptalive.Policy.parse("60:15:9") for text'
+    )
+
+
 def _whole(field: str, value: Any) -> int:
     """Return *value* as an int, if it is a whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
-        raise PolicyError(f"{field} must be a whole number, not {value!r}: the kernel keeps no fractions")
+        raise PolicyError(f"{field} must be a whole number, not {value!r}")
     if value < 1:
         raise PolicyError(f"{field} must be at least 1, not {value!r}")
     return int(value)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, overload
 
 from keptalive import platforms, tcp_info
-from keptalive.environment import VARIABLE, default_policy, switched_off
+from keptalive.environment import VARIABLE, chosen, switched_off
 from keptalive.errors import NotSupported, SocketError, UnknownTarget
 from keptalive.platforms import FIELDS, ORDER, Field, Platform
 from keptalive.policy import Policy
@@ -153,7 +153,7 @@ def socket_options(policy: Policy | None = None) -> list[tuple[int, int, int]]:
     """
     if switched_off():
         return []
-    policy = policy or default_policy()
+    policy = chosen(policy)
     values = option_values(policy)
     for field in missing_fields(policy):
         raise NotSupported(f"{field} cannot be set here: {platforms.current().missing[field]}")
@@ -176,7 +176,7 @@ def apply(sock: SocketLike, policy: Policy | None = None) -> Report:
     SocketError if the socket is closed.
     """
     exact = policy is not None
-    policy = policy or default_policy()
+    policy = chosen(policy)
     values = option_values(policy)
     before = read_socket(sock)
     if switched_off():
@@ -291,6 +291,6 @@ def _differences(policy: Policy, after: SocketState, refused: dict[Field, OSErro
 
 def _kind(sock: Any) -> str:
     try:
-        return f"a {socket.AddressFamily(sock.family).name} {socket.SocketKind(sock.type).name} socket"
+        return f"an {socket.AddressFamily(sock.family).name} {socket.SocketKind(sock.type).name} socket"
     except ValueError:
         return f"a socket of family {sock.family} and type {sock.type}"

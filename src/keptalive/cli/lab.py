@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     run_parser.add_argument("--fault", default="idle-drop:5", help="what goes wrong (default %(default)s)")
     run_parser.add_argument("--engine", choices=_ENGINES, help="default: the first that works here")
-    run_parser.add_argument("command", nargs="+", metavar="-- CMD", help="the command with its arguments")
+    run_parser.add_argument("command", metavar="-- CMD", help="the command")
+    run_parser.add_argument("arguments", nargs="*", metavar="ARG", help="its arguments")
     faults = verbs.add_parser(
         "faults", help="list the faults", description="List the faults.", allow_abbrev=False
     )
@@ -57,9 +58,9 @@ def _run(args: argparse.Namespace) -> int:
             flush=True,
         )
         try:
-            command = lab.popen(args.command)
+            command = lab.popen([args.command, *args.arguments])
         except OSError as error:
-            print(f"keptalive: cannot run {escape(args.command[0])}: {error.strerror}", file=sys.stderr)
+            print(f"keptalive: cannot run {escape(args.command)}: {error.strerror}", file=sys.stderr)
             return 127 if isinstance(error, FileNotFoundError) else 126
         # Ctrl-C is the command's: the terminal sends it to both, and the lab ends after it.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -85,4 +86,4 @@ def _faults(args: argparse.Namespace) -> Exit:
 
 def _idea(fault: type) -> str:
     """Return what a fault does, as its file says."""
-    return (fault.__doc__ or "").strip().partition("\n")[0]
+    return (fault.__doc__ or "").strip().partition("\n")[0].replace("*", "")

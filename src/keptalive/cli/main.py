@@ -84,6 +84,7 @@ def _run_verb(verb: str, arguments: list[str]) -> int:
     parser = verb_parser(verb)
     parser.as_json = "--json" in arguments
     args = parser.parse_args(arguments)
+    _say_warnings_plainly()
     try:
         code = int(_module(verb).run(args))
         sys.stdout.flush()
@@ -97,6 +98,20 @@ def _run_verb(verb: str, arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
     return code
+
+
+def _say_warnings_plainly() -> None:
+    """Have a KeptaliveWarning be a line on stderr, once, instead of a place in our source."""
+    import warnings
+
+    said = set()
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        if str(message) not in said:
+            said.add(str(message))
+            print(f"keptalive: {message}", file=sys.stderr)
+
+    warnings.showwarning = show
 
 
 def _module(verb: str) -> ModuleType:

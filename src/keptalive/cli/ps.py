@@ -45,13 +45,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--no-owner", action="store_true", help="do not search /proc for the owners: faster")
     how.add_argument(
         "--watch",
-        type=float,
+        type=_seconds,
         nargs="?",
         const=1.0,
         metavar="SECONDS",
         help="look again every second, or as often as said, and show what changes",
     )
     how.add_argument("--json", action="store_true", help="for programs")
+
+
+def _seconds(text: str) -> float:
+    """Read --watch; argparse makes a sentence of the error."""
+    seconds = float(text)
+    if not 0.1 <= seconds <= 86400:  # more often would be a load of its own
+        raise argparse.ArgumentTypeError(f"{text} is not from 0.1 to 86400 seconds")
+    return seconds
 
 
 def run(args: argparse.Namespace) -> Exit:

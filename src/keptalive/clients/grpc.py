@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from keptalive.cover import Cover
-from keptalive.environment import default_policy, switched_off
+from keptalive.environment import chosen, switched_off
 from keptalive.errors import Uncovered
 from keptalive.policy import Policy
 
@@ -36,7 +36,7 @@ def channel_options(policy: Policy | None = None) -> list[tuple[str, int]]:
     """
     if switched_off():
         return []
-    policy = policy or default_policy()
+    policy = chosen(policy)
     patience = policy.user_timeout or policy.interval * policy.count
     return [
         ("grpc.keepalive_time_ms", policy.idle * 1000),

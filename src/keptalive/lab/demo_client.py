@@ -91,7 +91,7 @@ def _timer() -> str | None:
     inodes = {inode for _, inode in processes.sockets(os.getpid())}
     with closing(netlink.open_socket()) as sock:
         for records in sock_diag.tcp_sockets(sock):
-            for (_, _, timer, count), _, _, _, _, expires, _, inode in records:
+            for _, _, (_, _, timer, count), _, _, expires, _, inode in records:
                 if inode in inodes:
                     kind = sock_diag.TIMERS[timer]
                     retransmits, probes = (0, count) if kind == "keepalive" else (count, 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keptalive import platforms
-from keptalive.environment import default_policy
+from keptalive.environment import chosen
 from keptalive.errors import NotSupported
 from keptalive.policy import Policy
 from keptalive.rescue.keeper import Keeper, Look
@@ -81,7 +81,7 @@ def check(policy: Policy | None) -> None:
     system = platforms.current().name
     if system != "Linux":
         raise NotSupported(f"{system} does not hand the sockets of one process to another")
-    option_values(policy or default_policy())
+    option_values(chosen(policy))
 
 
 def hold_process(pid: int) -> OtherProcess:
