@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 from keptalive.lab import Lab
 
@@ -86,8 +87,14 @@ def take_down(lab: Lab) -> None:
 
 
 def left_at_the_server(lab: Lab) -> int:
-    """Count the connections that the server's kernel still knows."""
-    return len(_run(lab, "server", ["ss", "-Htn"]).splitlines())
+    """Count the connections that the server's kernel still knows, once what is on its way has arrived."""
+    left = -1
+    for _ in range(10):
+        left = len(_run(lab, "server", ["ss", "-Htn"]).splitlines())
+        if left == 0:
+            break
+        time.sleep(0.3)
+    return left
 
 
 _SERVER = """

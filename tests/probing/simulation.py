@@ -88,6 +88,7 @@ class SimulatedWire:
     def __init__(self, path: Path, changed: Callable[[], None]) -> None:
         self.end: End | None = None
         self.heard: float | None = None
+        self.heard_before: float | None = None
         self.connected = 0.0
         self.buried = False
         self._path, self._changed = path, changed

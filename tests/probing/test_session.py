@@ -70,6 +70,7 @@ CASES: dict[str, tuple[int, Callable[[Lab], Awaitable[ProbeResult]]]] = {
     "filtered": (600, lambda lab: after(lab, obstacles.drop_empty_segments)),
     "closes": (600, lambda lab: with_server(lab, "closes", 7)),
     "server resets": (600, lambda lab: with_server(lab, "resets", 7)),
+    "forgets, then closes": (5, lambda lab: with_server(lab, "closes", 8)),
     "probes": (600, lambda lab: with_server(lab, "probes")),
     "talks": (600, lambda lab: with_server(lab, "talks")),
     "refused": (600, lambda lab: measure(lab, port=9)),
@@ -172,6 +173,18 @@ def test_behaviours(outcomes: dict[str, Outcome], name: str, behaviour: str) -> 
     assert result.behaviour == behaviour
     if name != "one second":
         assert result.dead_at is None
+
+
+@pytest.mark.lab
+def test_a_server_that_closes_later(outcomes: dict[str, Outcome]) -> None:
+    """The path forgot first: both are told."""
+    result, _ = outcomes["forgets, then closes"]
+
+    assert result.behaviour == "silent"
+    assert result.alive_at is not None
+    assert result.dead_at is not None
+    assert result.alive_at <= 5 <= result.dead_at
+    assert result.closed_after == pytest.approx(8, abs=0.3)
 
 
 @pytest.mark.lab

@@ -99,6 +99,18 @@ def test_judge(evidence: Evidence, behaviour: Behaviour | None) -> None:
     assert judge(evidence, longest=60.0, width=WIDTH) == behaviour
 
 
+def test_a_server_that_closes_does_not_hide_a_path_that_forgets() -> None:
+    """Whoever had not answered by then is waited for; a death before is the path's."""
+    closing = Evidence(survivors(1.0, 4.9), ends=by_the_server(8.0), living=30, settled=40)
+    assert judge(closing, 60.0, WIDTH, suspects=2) is None
+    assert judge(closing, 60.0, WIDTH) == "closed-by-peer"
+
+    closing.trials.append(Trial(False, 7.5, 4))
+    closing.deaths["silent"] += 1
+    assert judge(closing, 60.0, WIDTH) == "silent"
+    assert "closes after 8.0 s" in " ".join(caveats(closing, "silent"))
+
+
 def test_contradictions_are_no_judgement() -> None:
     """Evidence that is not sure waits for more."""
     evidence = found()

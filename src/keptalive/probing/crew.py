@@ -12,7 +12,7 @@ from typing import Any
 from keptalive.probing.ladder import Goal
 from keptalive.probing.rung import FLOOR, Rung, Weather
 from keptalive.probing.signatures import Ended, Evidence
-from keptalive.probing.wire import End, Wire
+from keptalive.probing.wire import FAREWELL, End, Wire
 
 _CONNECT = 8.0  # s: the kernel repeats a SYN after 1, 3 and 7 s
 _SCOUTS = 3  # connections that are tried before the others: at 20 % loss one alone fails once in 60 times
@@ -96,15 +96,18 @@ class Crew:
 
     async def settle(self, rung: Rung, delay: float = 0.0) -> None:
         """Bring a rung to rest, or lose it."""
+        before = rung.settled
         if await rung.settle(delay):
-            self._evidence.settled += 1
+            self._evidence.settled += not before
             self.rest(rung)
-            return
-        if rung.wire.end is None:
+        elif rung.wire.end is None:
             self._evidence.unsettled += 1
+            self.lose(rung)
+        elif before:
+            self.ended_unasked(rung, rung.wire.end)
         else:
             self._evidence.shed.append(rung.wire.end.at - rung.wire.connected)
-        self.lose(rung)
+            self.lose(rung)
 
     def rest(self, rung: Rung) -> None:
         """A rung is idle, and may be asked."""
@@ -137,7 +140,10 @@ class Crew:
 
     def ended_unasked(self, rung: Rung, end: End) -> None:
         """The other side ended a rung, and not because it was asked."""
-        since_data = end.at - max(rung.wire.connected, rung.wire.heard or 0.0)
+        wire, spoken = rung.wire, rung.wire.heard
+        if spoken is not None and end.at - spoken < FAREWELL:
+            spoken = wire.heard_before
+        since_data = end.at - (wire.connected if spoken is None else spoken)
         self._evidence.ends.append(Ended(since_data, rung.age(end.at), end.kind))
         self.lose(rung)
 

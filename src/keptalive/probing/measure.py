@@ -253,7 +253,13 @@ class Measurement:
 
     def _judge(self, plan: list[Ask]) -> Behaviour | None:
         found = self.evidence.bracket()
-        behaviour = judge(self.evidence, self._goal.longest, self._width(found), self._crew.opening)
+        behaviour = judge(
+            self.evidence,
+            self._goal.longest,
+            self._width(found),
+            opening=self._crew.opening,
+            suspects=len(self._suspects),
+        )
         if behaviour in ("silent", "reset") and found.dead is not None:
             # Who is suspect now may still move the bracket, or turn out to have died too young.
             return None if any(age < found.dead for age, _ in self._suspects.values()) else behaviour

@@ -11,7 +11,7 @@ from typing import Any
 
 from keptalive.policy import Policy
 from keptalive.presets import Preset, fitting
-from keptalive.probing.signatures import Behaviour, Evidence, caveats, closed_after
+from keptalive.probing.signatures import Behaviour, Evidence, caveats, closed_after, who_ended
 
 # A policy for less is impossible: Policy.for_idle_timeout() says why.
 _SHORTEST = 1.5
@@ -99,7 +99,7 @@ def conclude(
 ) -> ProbeResult:
     """Put together what was found."""
     found = evidence.bracket()
-    closed = closed_after(evidence) if behaviour == "closed-by-peer" else None
+    by_peer = behaviour == "closed-by-peer" or who_ended(evidence.ends, evidence.living) == "peer"
     return ProbeResult(
         host=host,
         port=port,
@@ -108,7 +108,7 @@ def conclude(
         alive_at=found.alive,
         dead_at=None if behaviour == "outage" else found.dead,  # what died then did not die of silence
         sure=found.sure and behaviour not in ("unknown", "outage"),
-        closed_after=closed,
+        closed_after=closed_after(evidence) if by_peer else None,
         connections=connections,
         seconds=seconds,
         loss=evidence.loss,

@@ -106,7 +106,9 @@ class Rung:
         self.wire = wire
         self.weather = weather
         self.idle_since: tuple[float, float] = (0.0, 0.0)  # the last packet passed between these
-        self.asked = (0.0, 0.0)  # when the first and the last probe of the last burst were sent
+        self.settled = False
+        self.asked = (0.0, 0.0)  # when the first and the last probe of the last burst had been asked for
+        self._began = 0.0  # when the last burst was
         self._segments = 0
         self._loop = asyncio.get_running_loop()
 
@@ -119,6 +121,7 @@ class Rung:
             if answer is Answer.ALIVE:
                 self.weather.note(attempt)
                 await self.rest()
+                self.settled = True
                 return True
             if answer is Answer.ENDED:
                 return False
@@ -131,7 +134,7 @@ class Rung:
         look = self.wire.look()
         self._segments = look.segments
         # An answer cannot be older than the question.
-        self.idle_since = max(look.answered[0], self.asked[0]), look.answered[1]
+        self.idle_since = max(look.answered[0], self._began), look.answered[1]
 
     def disturbed(self) -> bool:
         """Tell whether anything arrived in this idle time: then nothing follows from it.
@@ -147,18 +150,22 @@ class Rung:
         return now - self.idle_since[1]
 
     def age_at_most(self, now: float) -> float:
-        """Seconds that boxes on the way may count at most: they see packets up to a round trip apart."""
-        return now - self.idle_since[0] + TICK + self.weather.round_trip
+        """Seconds that boxes on the way may count at most, of a probe asked for at that time.
+
+        It leaves within two ticks, and is seen on the way up to a round trip later than the last packet was.
+        """
+        return now - self.idle_since[0] + 2 * TICK + self.weather.round_trip
 
     async def ask(self) -> Answer:
         """Send one burst of probes and wait for an answer."""
         if self._ended():
             return Answer.ENDED
-        began = self._loop.time()
+        self._began = began = self._loop.time()
+        self.asked = (0.0, 0.0)
         try:
             for _ in range(self.weather.burst):
                 self.wire.probe()
-                self.asked = began, self._loop.time()
+                self.asked = self.asked[0] or self._loop.time(), self._loop.time()
                 await asyncio.sleep(_GAP)
                 if self._answered(began):
                     return Answer.ALIVE

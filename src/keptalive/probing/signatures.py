@@ -118,23 +118,27 @@ def closed_after(evidence: Evidence) -> float:
     return statistics.median([end.since_connected for end in evidence.ends] or evidence.shed)
 
 
-def judge(evidence: Evidence, longest: float, width: float, opening: int = 0) -> Behaviour | None:
+def judge(
+    evidence: Evidence, longest: float, width: float, *, opening: int = 0, suspects: int = 0
+) -> Behaviour | None:
     """Return what the path does, or None while that is open.
 
     *longest*: the longest silence to be tried. *width*: seconds that the bracket may be wide. *opening*:
-    connections still to come.
+    connections still to come. *suspects*: those that have not answered so far.
     """
-    if evidence.outage or evidence.died_young >= _MASSACRE:
-        return "outage"
+    found = evidence.bracket()
     all_shed = evidence.shed and not evidence.living and not evidence.settled and not opening
     if all_shed or who_ended(evidence.ends, evidence.living) == "peer":
-        return "closed-by-peer"
+        if suspects and not evidence.outage:
+            return None  # the path may have forgotten them before the peer closed the others
+        return "closed-by-peer" if found.dead is None else forgetting(evidence)
+    if evidence.outage or evidence.died_young >= _MASSACRE:
+        return "outage"
     talkers = [rung for rung, times in evidence.talk.items() if times >= _ENOUGH_TALK]
     if evidence.disturbed >= _ENOUGH_DISTURBED or len(talkers) >= _ENOUGH_ENDS:
         return "kept-alive-by-peer"
     if evidence.acknowledged is not None and not evidence.settled:
         return "probes-filtered" if evidence.acknowledged else "silent"
-    found = evidence.bracket()
     at_once = found.alive is None and found.dead is not None and found.dead < _SHORTEST
     if found.sure and (found.width <= width or at_once):
         return forgetting(evidence)
@@ -145,8 +149,8 @@ def judge(evidence: Evidence, longest: float, width: float, opening: int = 0) ->
 
 def forgetting(evidence: Evidence) -> Behaviour:
     """Return how the path forgets: in silence, or with an RST."""
-    resets = evidence.deaths["reset"] + len(evidence.ends)
-    return "reset" if resets > evidence.deaths["silent"] else "silent"
+    told = len(evidence.ends) if who_ended(evidence.ends, evidence.living) == "path" else 0
+    return "reset" if evidence.deaths["reset"] + told > evidence.deaths["silent"] else "silent"
 
 
 def needs_data(evidence: Evidence, waiting: int) -> bool:
@@ -176,6 +180,8 @@ def caveats(evidence: Evidence, behaviour: Behaviour) -> list[str]:
         said.append(
             f"{evidence.deaths['reset']} connections were reset, {evidence.deaths['silent']} died in silence."
         )
+    if behaviour in ("silent", "reset") and who_ended(evidence.ends, evidence.living) == "peer":
+        said.append(f"The other end closes after {closed_after(evidence):.1f} s: that ended the measurement.")
     if behaviour == "silent" and not evidence.settled:
         said.append("Even a connection that was idle for one second was dead: no keepalive is fast enough.")
     if behaviour == "closed-by-peer":

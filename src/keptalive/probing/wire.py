@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -20,8 +21,16 @@ from keptalive.errors import NotSupported
 from keptalive.policy import Policy
 from keptalive.sockets import option_values, read_tcp_info, set_options
 
+_CLOCK_MONOTONIC_COARSE = 6  # linux/time.h: the clock whose resolution is the kernel's tick
+
+
+def _tick() -> float:
+    resolution = getattr(time, "clock_getres", None)  # not on Windows, where nothing is measured anyway
+    return 0.001 + (resolution(_CLOCK_MONOTONIC_COARSE) if resolution else 0.004)
+
+
 #: Seconds by which a time of TCP_INFO may be off: the kernel counts in ticks, 4 ms long on most systems.
-TICK = 0.005
+TICK = _tick()
 
 # Armed and far away: the kernel's longest idle, so that no probe leaves by itself.
 _ARMED = Policy(idle=32767, interval=1, count=127)
@@ -29,6 +38,8 @@ _NOW = Policy(idle=1, interval=1, count=127)
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, 0 s (socket(7)): close() sends RST
 
+#: Seconds between a server's last words (HTTP's 408) and the FIN that belongs to them, at most.
+FAREWELL = 1.0
 _BURIAL = 1.5  # s that a burial may take: one repetition of a lost SYN
 _UNSURE_FOR = 0.005  # s that a look may take before its times are too vague and it is repeated
 
@@ -53,8 +64,9 @@ class Wire(Protocol):
     """What a rung needs of a connection; `TcpWire` is the real one."""
 
     end: End | None
-    heard: float | None  # when data came last
     connected: float  # when the connection was made
+    heard: float | None  # when data came last
+    heard_before: float | None  # when it came before that: a farewell and the FIN behind it are one
 
     async def connect(self) -> None:
         """Connect, and say what the protocol wants said first. Raises OSError."""
@@ -96,8 +108,9 @@ class TcpWire:
     ) -> None:
         """Prepare; *changed* is called when the other side ends it or says something."""
         self.end: End | None = None
-        self.heard: float | None = None
         self.connected = 0.0
+        self.heard: float | None = None
+        self.heard_before: float | None = None
         self._family, self._address, self._greet = family, address, greet
         self._make_socket = make_socket or _new_socket
         self._changed = changed
@@ -138,10 +151,16 @@ class TcpWire:
             self._ended("error")
         else:
             if data:
-                self.heard = self._loop.time()
-                self._changed()
+                self._hear()
             else:
                 self._ended("fin")
+
+    def _hear(self) -> None:
+        now = self._loop.time()
+        if self.heard is not None and now - self.heard > FAREWELL:
+            self.heard_before = self.heard
+        self.heard = now
+        self._changed()
 
     def _ended(self, kind: Literal["fin", "reset", "error"]) -> None:
         assert self._socket is not None
@@ -203,7 +222,7 @@ class TcpWire:
                 sock.bind(self._local)
                 await asyncio.wait_for(self._loop.sock_connect(sock, self._address), _BURIAL)
             except (OSError, asyncio.TimeoutError):
-                return  # it was worth the try; a server has its own means as well
+                return  # the port is shared, or the path is down: a server has means of its own as well
 
 
 def _new_socket(family: int) -> socket.socket:
