@@ -107,6 +107,17 @@ def test_an_explicit_policy_is_set_exactly() -> None:
         assert kernel_holds(client) == (True, 60, 60, 100)
 
 
+@pytest.mark.parametrize("slip", ["60:15:9", 60, (60, 15, 9)])
+def test_what_is_no_policy_is_refused(slip: object) -> None:
+    """The natural slip gets a sentence that names the way, before anything is changed."""
+    with tcp_pair() as (client, _):
+        for verb in (keptalive.apply, keptalive.hold):
+            with pytest.raises(keptalive.PolicyError, match=r"Policy\.parse"):
+                verb(client, slip)  # type: ignore[operator]
+
+        assert kernel_holds(client)[0] is False
+
+
 def test_a_value_outside_a_limit_changes_nothing() -> None:
     """The refusal comes before the first setsockopt."""
     with tcp_pair() as (client, _):

@@ -56,5 +56,6 @@ def test_plain_is_lost_and_held_is_answered_on_both_engines() -> None:
     out, _ = late.communicate(timeout=90)
     assert late.returncode == 1
     assert f"0 of {len(clients_here())} held ones got it" in out
+    assert "idle 60 s is too long for a firewall that forgets after 5 s" in out
     assert "keepalive (" in out  # the held clients' timers, as netstat shows them
     assert "off (0.00/0/0)" in out  # the plain ones'

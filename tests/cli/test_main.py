@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -75,6 +76,24 @@ def test_errors_for_people() -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("keptalive: interval 2 s is longer than idle 1 s")
     assert "Traceback" not in done.stderr
+
+
+def test_warnings_are_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A default policy that cannot be read is said once, without a line of our source."""
+    monkeypatch.setenv("KEPTALIVE_POLICY", "60")
+    done = keptalive("attach", str(os.getpid()))
+
+    assert done.stderr.count("KEPTALIVE_POLICY is ignored") == 1
+    assert done.stderr.startswith("keptalive: KEPTALIVE_POLICY is ignored")
+
+
+@pytest.mark.parametrize("seconds", ["-1", "0", "nan", "1e9", "soon"])
+def test_watching_has_limits(seconds: str) -> None:
+    """How often to look is a time that makes sense."""
+    done = keptalive("ps", "--watch", seconds)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "argument --watch" in done.stderr
 
 
 @pytest.mark.parametrize(

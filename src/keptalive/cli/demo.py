@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from keptalive.cli.exits import Exit
 from keptalive.cli.output import escape, print_json, table
 from keptalive.lab import Lab, open_lab
-from keptalive.lab.demonstration import GRACE, Arm, demonstrate
+from keptalive.lab.demonstration import Arm, demonstrate
 from keptalive.policy import Policy
 
 IDLE_TIMEOUT = 5
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> Exit:
                 }
             )
         else:
-            print(f"{_as_text(arms)}\n\n{_verdict(arms, ok)}")
+            print(f"{_as_text(arms)}\n\n{_verdict(arms, policy, ok)}")
     return Exit.OK if ok else Exit.PROBLEM
 
 
@@ -94,11 +94,11 @@ def _outcome(arm: Arm) -> str:
     if arm.outcome == "answered":
         return f"answered after {arm.seconds:.1f} s"
     if arm.outcome == "lost":
-        return f"lost: {arm.error}" if arm.error else f"lost: nothing after {RESPONSE_AFTER + GRACE:g} s"
+        return f"lost: {arm.error}"
     return "waiting"
 
 
-def _verdict(arms: list[Arm], ok: bool) -> str:
+def _verdict(arms: list[Arm], policy: Policy, ok: bool) -> str:
     held = [arm for arm in arms if arm.held]
     plain = [arm for arm in arms if not arm.held]
     answered = sum(arm.outcome == "answered" for arm in held)
@@ -110,7 +110,10 @@ def _verdict(arms: list[Arm], ok: bool) -> str:
         return (
             f"{counts}\nWhat made the difference: session = keptalive.hold(requests.Session()), and the like."
         )
-    return f"{counts}\nThat is not what keepalive promises: with this policy, or on this machine, it failed."
+    if policy.idle >= IDLE_TIMEOUT:
+        late = f"idle {policy.idle} s is too long for a firewall that forgets after {IDLE_TIMEOUT} s"
+        return f"{counts}\nNo wonder: {late}."
+    return f"{counts}\nThat is not what keepalive promises: on this machine, with this policy, it failed."
 
 
 @contextmanager

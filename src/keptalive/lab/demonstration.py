@@ -143,7 +143,8 @@ def _run(
                 break
         elapsed = time.monotonic() - started
     for arm in arms:
-        arm.outcome = arm.outcome or "lost"
+        if arm.outcome is None:
+            arm.outcome, arm.error = "lost", f"nothing after {elapsed:.0f} s"
     watch(arms, elapsed)
 
 
