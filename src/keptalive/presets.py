@@ -33,7 +33,7 @@ class Preset:
     at_expiry: AtExpiry
     source: str
     looked_up: str  # the month in which the source was read, YYYY-MM
-    configurable: tuple[int, int] | None = None  # s, from and to; None: fixed, or not known
+    configurable: tuple[int, int] | None = None  # s, from and to; None: fixed, or the source does not say
     keepalive_helps: bool = True  # False: it counts bytes, not packets
 
     @property
@@ -83,7 +83,7 @@ PRESETS: tuple[Preset, ...] = (
         "Cisco Meraki MX",
         300,
         "silent",
-        "https://github.com/haproxy/haproxy/issues/252",
+        "https://github.com/haproxy/haproxy/pull/252",
         "2026-11",
     ),
     Preset(
@@ -117,7 +117,7 @@ PRESETS: tuple[Preset, ...] = (
         "Google Cloud VPC firewall",
         600,
         "silent",
-        "https://cloud.google.com/compute/docs/troubleshooting/general-tips",
+        "https://cloud.google.com/compute/docs/troubleshooting",
         "2026-11",
     ),
     Preset(
@@ -127,7 +127,6 @@ PRESETS: tuple[Preset, ...] = (
         "reset on next packet",
         "https://github.com/kubernetes/kubernetes/issues/84041",
         "2026-11",
-        (1, 86400),
     ),
     Preset(
         "gcp-nat",
@@ -174,7 +173,7 @@ PRESETS: tuple[Preset, ...] = (
         "silent",
         "https://docs.netgate.com/pfsense/en/latest/config/advanced-firewall-nat.html",
         "2026-11",
-        (1, 432000),
+        (18000, 432000),
     ),
     Preset(
         "linux-conntrack",
@@ -183,7 +182,6 @@ PRESETS: tuple[Preset, ...] = (
         "silent",
         "https://docs.kernel.org/networking/nf_conntrack-sysctl.html",
         "2026-11",
-        (1, 4294967),
     ),
     Preset(
         "aws-alb",
@@ -231,9 +229,12 @@ def preset(name: str) -> Preset:
     """Return the row of that name. Raises PolicyError, which lists the names."""
     found = _BY_NAME.get(name.strip().lower())
     if found is None:
-        known = ", ".join(row.name for row in PRESETS if row.keepalive_helps)
-        raise PolicyError(f"there is no preset {name!r}: known are {known}")
+        raise PolicyError(f"there is no preset {name!r}: known are {_known()}")
     return found
+
+
+def _known() -> str:
+    return ", ".join(row.name for row in PRESETS if row.keepalive_helps)
 
 
 def policy(name: str) -> Policy:
@@ -246,6 +247,11 @@ def parse_policy(text: str) -> Policy:
 
     Raises PolicyError.
     """
+    if ":" not in text and text.strip().lower() not in _BY_NAME:
+        raise PolicyError(
+            f"{text!r} is not a policy: write IDLE:INTERVAL:COUNT[:USER_TIMEOUT] in seconds, e.g. 60:15:9, "
+            f"or a preset's name: {_known()}"
+        )
     return Policy.parse(text) if ":" in text else policy(text)
 
 

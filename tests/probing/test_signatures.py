@@ -119,6 +119,18 @@ def test_contradictions_are_no_judgement() -> None:
     assert judge(evidence, longest=60.0, width=WIDTH) is None
 
 
+def test_where_packets_are_lost_one_death_is_not_enough() -> None:
+    """Two connections have to die before it is believed; where nothing was ever lost, one."""
+    evidence = Evidence([*survivors(4.0, 4.95), Trial(False, 5.02, 4)], settled=40, living=40)
+    assert judge(evidence, 60.0, WIDTH) == "silent"
+
+    evidence.loss = 0.2
+    assert judge(evidence, 60.0, WIDTH) is None
+
+    evidence.trials.append(Trial(False, 5.4, 7))
+    assert judge(evidence, 60.0, WIDTH) == "silent"
+
+
 def test_whose_timer() -> None:
     """Equal since the connection was made: the server's. Equal since the last packet: the path's."""
     assert who_ended(by_the_server(8.0), living=30) == "peer"

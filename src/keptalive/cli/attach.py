@@ -10,7 +10,7 @@ from keptalive.cli.exits import Exit, exit_for
 from keptalive.cli.output import SCHEMA, complain, escape, sentence
 from keptalive.errors import KeptaliveError
 from keptalive.linux import processes
-from keptalive.policy import Policy
+from keptalive.presets import parse_policy
 from keptalive.rescue.attach import check, hold_process
 from keptalive.rescue.keeper import Keeper, Look
 from keptalive.rescue.tree import Tree
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Exit:
     """Attach once, or follow; say what was found, done, and refused."""
-    policy = None if args.policy is None else Policy.parse(args.policy)
+    policy = None if args.policy is None else parse_policy(args.policy)
     check(policy)
     for pid in args.pids:
         hold_process(pid).close()  # a number that names no process is said before anything is done

@@ -15,6 +15,7 @@ from keptalive.cli.output import escape, print_json, table
 from keptalive.lab import Lab, open_lab
 from keptalive.lab.demonstration import Arm, demonstrate
 from keptalive.policy import Policy
+from keptalive.presets import parse_policy
 
 IDLE_TIMEOUT = 5
 RESPONSE_AFTER = 10.0
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Exit:
     """Run the demonstration; OK only if every plain client was lost and every held one answered."""
-    policy = Policy.parse(args.policy) if args.policy else _fitting_policy()
+    policy = parse_policy(args.policy) if args.policy else _fitting_policy()
     with open_lab(f"idle-drop:{IDLE_TIMEOUT}", args.engine) as lab:
         if not args.json:
             print(_scene(lab, policy), flush=True)

@@ -84,14 +84,16 @@ def _protect(args: argparse.Namespace, environment: dict[bytes, bytes]) -> None:
 
 
 def _checked(policy: str | None) -> str | None:
-    """Return a policy that this system takes, as given; raises PolicyError."""
-    if policy is not None or VARIABLE in os.environ:
-        from keptalive.environment import default_policy
-        from keptalive.policy import Policy
-        from keptalive.sockets import option_values
+    """Return a policy that this system takes, in figures; raises PolicyError."""
+    if policy is None and VARIABLE not in os.environ:
+        return None
+    from keptalive.environment import default_policy
+    from keptalive.presets import parse_policy
+    from keptalive.sockets import option_values
 
-        option_values(Policy.parse(policy) if policy else default_policy())
-    return policy
+    chosen = parse_policy(policy) if policy is not None else default_policy()
+    option_values(chosen)
+    return None if policy is None else str(chosen)
 
 
 def _described(policy: str | None) -> str:

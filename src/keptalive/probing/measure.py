@@ -134,9 +134,11 @@ class Measurement:
             if ask is not None:
                 plan.append(ask)
                 del idle[ask.rung]
-        if found.dead is None and (ask := ladder.climb(idle, self._reached, FLOOR, self._goal, now)):
-            plan.append(ask)
-            del idle[ask.rung]
+        if not self.evidence.believed(found):
+            ask = ladder.climb(idle, self._reached, FLOOR, self._goal, now)
+            if ask is not None:
+                plan.append(ask)
+                del idle[ask.rung]
         if dead is not None:
             gap = ladder.Gap(alive, dead, self._width(found), self._blur)
             plan += ladder.refine(idle, gap, self._asking.values(), now)

@@ -11,6 +11,7 @@ connection in another state with another, longer timeout), and the idle time beg
 from __future__ import annotations
 
 import asyncio
+import math
 from bisect import insort
 from dataclasses import dataclass, field
 from enum import Enum
@@ -21,6 +22,7 @@ from keptalive.probing.wire import TICK, Wire
 FLOOR = 1.02
 
 _GAP = 0.006  # s between the probes of a burst: a probe takes a tick, 4 ms, to leave
+_FALSELY_DEAD = 1.2e-5  # of the connections that live
 _HEAVY = 0.1  # share of unanswered bursts that is called heavy loss
 _PATIENCE = 0.1  # s an answer may take beyond three round trips: a peer that is busy
 #: Seconds between bursts: a Linux peer answers one probe in half a second (net.ipv4.tcp_invalid_ratelimit).
@@ -86,9 +88,12 @@ class Weather:
     def bursts(self) -> int:
         """Bursts without an answer that make a dead connection.
 
-        Four: at 5 % loss each way, one living connection in 100,000 would seem dead. Seven: the same at 20 %.
+        Four where nothing was lost so far: even at 5 % loss one living connection in 100,000 would seem dead.
+        Else so many that this holds for the loss that was seen, and at least for 20 %: seven.
         """
-        return 7 if self.lossy else 4
+        if not self.lossy:
+            return 4
+        return math.ceil(math.log(_FALSELY_DEAD) / math.log(min(max(self.loss, 0.2), 0.5)))
 
     @property
     def doubt(self) -> int:

@@ -82,6 +82,14 @@ class Evidence:
         """Return the likeliest bracket around the path's timeout."""
         return bracket([*self.trials, *self._told_by_ends()], self.loss)
 
+    def believed(self, found: Bracket) -> bool:
+        """Tell whether enough connections died for the upper end of the bracket to be believed.
+
+        One, where nothing was ever lost. Two where anything was: what chance does once it rarely does twice.
+        """
+        dead = sum(1 for trial in self.trials if not trial.alive and trial.age >= (found.dead or 0.0))
+        return found.dead is not None and (dead >= 2 or not self.loss or bool(self.ends))
+
     def _told_by_ends(self) -> list[Trial]:
         """An end that came unasked passed the path; if the path sent it, it also tells the timeout."""
         if who_ended(self.ends, self.living) != "path":
@@ -140,7 +148,7 @@ def judge(
     if evidence.acknowledged is not None and not evidence.settled:
         return "probes-filtered" if evidence.acknowledged else "silent"
     at_once = found.alive is None and found.dead is not None and found.dead < _SHORTEST
-    if found.sure and (found.width <= width or at_once):
+    if found.sure and (found.width <= width or at_once) and evidence.believed(found):
         return forgetting(evidence)
     if found.sure and found.alive is not None and found.alive >= longest - _SPREAD and found.dead is None:
         return "outlived"
