@@ -87,7 +87,9 @@ class Gap(NamedTuple):
             return []
         top = max(self.alive, self.dead - self.blur)
         marks = [self.alive, *sorted(age for age in under_way if self.alive < age < top), top]
-        pieces = [math.ceil((high - low) / (self.width - self.blur)) for low, high in pairwise(marks)]
+        # A blur as wide as the goal cannot be split away: without a floor the pieces would be countless.
+        step = max(self.width - self.blur, self.width / 4)
+        pieces = [math.ceil((high - low) / step) for low, high in pairwise(marks)]
         return [
             low + (high - low) * piece / number
             for (low, high), number in zip(pairwise(marks), pieces, strict=True)
