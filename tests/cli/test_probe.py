@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -90,33 +89,6 @@ def until_alive(terminal: int) -> str:
     while "alive at" not in shown:
         shown += os.read(terminal, 1024).decode()
     return shown
-
-
-@pytest.mark.parametrize("how", [[], ["--json"]])
-def test_interrupted(how: list[str]) -> None:
-    """Progress is one line of the terminal; Ctrl-C prints what is known so far."""
-    ours, theirs = os.openpty()
-    with open_lab("idle-drop:600", "relay") as lab:
-        process = start(lab, *how, stderr=theirs)
-        os.close(theirs)
-        shown = until_alive(ours)
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=30)
-    os.close(ours)
-
-    assert process.returncode == Exit.INTERRUPTED
-    assert "Traceback" not in shown
-    assert shown.startswith("\r\x1b[K")
-    assert "\n" not in shown
-    if how:
-        answer = json.loads(out)
-        assert answer["interrupted"] is True
-        assert answer["behaviour"] == "unknown"
-        assert answer["alive_at"] > 1
-        assert answer["dead_at"] is None
-    else:
-        assert "interrupted after" in out
-        assert re.search(r"^  alive after +\d\.\d\d s idle$", out, re.MULTILINE)
 
 
 def test_nobody_there() -> None:
