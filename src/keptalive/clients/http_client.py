@@ -77,12 +77,13 @@ def tcp_socket(sock: Any) -> Any:
 
 def _made(connection: Any, cover: Cover, sock: Any, *_args: Any, **_kwargs: Any) -> None:
     cover.protect(tcp_socket(sock))
-    vars(connection)[_SET] = True
+    setattr(connection, _SET, True)
 
 
 def _connected(connection: Any, cover: Cover, _result: Any, *_args: Any, **_kwargs: Any) -> None:
     sock = tcp_socket(connection.sock)
-    if vars(connection).pop(_SET, False):
+    if getattr(connection, _SET, False):
+        delattr(connection, _SET)
         watch_end(sock)  # TLS has begun since
     else:
         cover.protect(sock)

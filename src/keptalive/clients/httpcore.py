@@ -44,7 +44,7 @@ def hold(target: Any, cover: Cover) -> None:
 def _connected(connection: Any, cover: Cover, _closed: bool) -> None:
     """Protect a connection that was being made when its pool was held."""
     if _protect_open(connection, cover):
-        vars(connection).pop("is_closed", None)
+        del connection.is_closed  # the seam
 
 
 def _protect_open(connection: Any, cover: Cover) -> bool:
