@@ -104,14 +104,13 @@ def _watch_end(protocol: Any) -> None:
     aiohttp itself tells such a body complete however the connection ended. A FIN
     comes without an error; a body that is complete already is left alone.
     """
-    if "connection_lost" in vars(protocol):
-        return
-    original = (
-        protocol.connection_lost
-    )  # strong: a transport schedules the call and may then let go of the protocol
+    original = protocol.connection_lost
+    if getattr(original, "__self__", None) is not protocol:
+        return  # watched already
 
+    # Holds the protocol, as the bound method does: a transport schedules the call and may let go of the rest.
     def connection_lost(error: Any) -> None:
-        vars(protocol).pop("connection_lost", None)  # called once: leave no circle behind
+        del protocol.connection_lost  # called once: leave no circle behind
         payload = getattr(protocol, "_payload", None)  # private: the body that is being read now
         if (
             isinstance(error, OSError)
