@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import pickle
 import weakref
 from collections.abc import Callable
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
 
 from keptalive import KeptaliveWarning, Policy
 from keptalive.cover import Cover
-from keptalive.seams import cover_of, follow, hand_on, put_cover, wrap
+from keptalive.seams import cover_of, follow, hand_on, hand_on_part, put_cover, wrap
 
 
 def test_the_last_cover_counts() -> None:
@@ -136,6 +138,32 @@ def test_what_is_made_is_held_as_its_maker() -> None:
     assert cover_of(given) is second
     with pytest.warns(KeptaliveWarning, match="not protected"):
         assert maker.make(int) == 0
+
+
+def test_a_part_of_what_is_awaited_is_held_once() -> None:
+    """For coroutine functions whose result is new each time, while the part of it that matters is not."""
+
+    class Connector:
+        def __init__(self) -> None:
+            self.speaker = Speaker()
+
+        async def connect(self) -> SimpleNamespace:
+            return SimpleNamespace(part=self.speaker)
+
+    connector, held, cover = Connector(), [], Cover()
+
+    def hold(made: Speaker, cover: Cover) -> None:
+        held.append(made)
+        put_cover(made, cover)
+
+    hand_on_part(connector, "connect", "part", hold)
+    assert asyncio.run(connector.connect()).part is connector.speaker
+    assert held == []  # no cover yet
+    put_cover(connector, cover)
+    for _ in range(2):
+        assert asyncio.run(connector.connect()).part is connector.speaker
+    assert held == [connector.speaker]
+    assert cover_of(connector.speaker) is cover
 
 
 def test_a_wrapped_object_is_not_kept_alive() -> None:

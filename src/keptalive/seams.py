@@ -84,6 +84,23 @@ def hand_on(held: Any, name: str, hold: Callable[[Any, Cover], None]) -> None:
     _place(held, name, make)
 
 
+def hand_on_part(held: Any, name: str, part: str, hold: Callable[[Any, Cover], None]) -> None:
+    """As hand_on(), for a coroutine function, and for an attribute of what it returns."""
+
+    def make(reference: Callable[[], Any], bind: Callable[[Any], Any]) -> Callable[..., Any]:
+        async def seam(*args: Any, **kwargs: Any) -> Any:
+            held = reference()
+            result = await bind(held)(*args, **kwargs)
+            made = getattr(result, part)
+            if getattr(made, _ATTRIBUTE, None) is None:
+                _fail_open(held, lambda cover: hold(made, cover))
+            return result
+
+        return seam
+
+    _place(held, name, make)
+
+
 def _place(held: Any, name: str, make: Callable[..., Any]) -> None:
     """Put the function that *make* returns in the place of a method, unless there is one of ours already.
 

@@ -18,7 +18,7 @@ import aiohttp
 
 from keptalive.cover import Cover
 from keptalive.policy import Policy
-from keptalive.seams import cover_of, put_cover, wrap
+from keptalive.seams import hand_on_part, put_cover
 
 
 def socket_factory(policy: Policy | None = None) -> Callable[[Any], socket.socket]:
@@ -62,7 +62,7 @@ def hold(target: Any, cover: Cover) -> None:
         if connector is None:  # closed or detached: it will open nothing
             return
         put_cover(connector, cover)
-        wrap(connector, "connect", _connect)
+        hand_on_part(connector, "connect", "protocol", _protect)
     for protocol in _protocols_of(target):
         _protect(protocol, cover)
 
@@ -76,26 +76,12 @@ def sockets(target: Any) -> list[Any]:
     return [sock for sock in found if sock is not None]
 
 
-async def _connect(connector: Any, connect: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Take a connection from the connector; protect it if it has not come by before."""
-    connection = await connect(*args, **kwargs)
-    protocol = connection.protocol
-    if cover_of(protocol) is None:
-        cover = cover_of(connector)
-        if cover is not None:
-            _protect(protocol, cover)
-    return connection
-
-
 def _protect(protocol: Any, cover: Cover) -> None:
-    """Protect one connection and watch its end. Never raises."""
-    try:
-        put_cover(protocol, cover)
-        transport = protocol.transport
-        cover.protect(None if transport is None else transport.get_extra_info("socket"))
-        _watch_end(protocol)
-    except Exception as error:  # noqa: BLE001  # runs inside a request: fail open, as cover does
-        cover.complain(f"a connection is not protected: {error!r}")
+    """Protect one connection and watch its end."""
+    put_cover(protocol, cover)
+    transport = protocol.transport
+    cover.protect(None if transport is None else transport.get_extra_info("socket"))
+    _watch_end(protocol)
 
 
 def _watch_end(protocol: Any) -> None:
@@ -105,8 +91,9 @@ def _watch_end(protocol: Any) -> None:
     comes without an error; a body that is complete already is left alone.
     """
     original = protocol.connection_lost
-    if getattr(original, "__self__", None) is not protocol:
-        return  # watched already
+    is_ours = getattr(original, "__self__", None) is not protocol
+    if is_ours:
+        return
 
     # Holds the protocol, as the bound method does: a transport schedules the call and may let go of the rest.
     def connection_lost(error: Any) -> None:
