@@ -12,6 +12,7 @@ import copyreg
 import weakref
 from collections.abc import Callable
 from functools import partial
+from types import FunctionType, MethodType
 from typing import Any
 
 from keptalive.cover import Cover
@@ -76,7 +77,7 @@ def hand_on(held: Any, name: str, hold: Callable[[Any, Cover], None]) -> None:
             held = reference()
             result = bind(held)(*args, **kwargs)
             if getattr(result, _ATTRIBUTE, None) is None:
-                _fail_open(held, lambda cover: hold(result, cover))
+                _hold_as(held, result, hold)
             return result
 
         return seam
@@ -93,7 +94,7 @@ def hand_on_part(held: Any, name: str, part: str, hold: Callable[[Any, Cover], N
             result = await bind(held)(*args, **kwargs)
             made = getattr(result, part)
             if getattr(made, _ATTRIBUTE, None) is None:
-                _fail_open(held, lambda cover: hold(made, cover))
+                _hold_as(held, made, hold)
             return result
 
         return seam
@@ -123,8 +124,14 @@ def _place(held: Any, name: str, make: Callable[..., Any]) -> None:
 
 def _method_of_class(held: Any, name: str) -> Any:
     method = getattr(type(held), name, None)  # None: the object alone has it
+    if type(method) is FunctionType:  # nearly always
+        return MethodType(method, held)
     get = getattr(type(method), "__get__", None)
     return method if get is None else get(method, held)
+
+
+def _hold_as(held: Any, made: Any, hold: Callable[[Any, Cover], None]) -> None:
+    _fail_open(held, lambda cover: hold(made, cover))
 
 
 def _then(after: Callable[..., None], held: Any, original: Any, /, *args: Any, **kwargs: Any) -> Any:
