@@ -1,15 +1,20 @@
 """What the lab's firewall does not do by itself: loss, resets, filters, and servers with a will of their own.
 
-Rule: rules are added inside the lab's own namespaces, by commands that the lab starts there. They need root.
+Rule: rules are added inside the lab's own namespaces, by commands that join them; any user who can open the
+lab can. They need the program nft.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import keptalive
 from keptalive.lab import Lab
+from keptalive.lab.engines.kernel import KernelLab
 
 # A server's own packets are not dropped where they leave: its kernel would notice, and abandon half-open
 # connections, which no packet lost on the way makes it do.
@@ -53,16 +58,25 @@ table inet down {
 
 
 def _run(lab: Lab, side: str, argv: list[str], text: str = "") -> str:
-    start = lab.popen if side == "client" else lab.popen_server
-    pipe = subprocess.PIPE
-    process = start(argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-    out, complaint = process.communicate(text, timeout=20)
-    assert process.returncode == 0, complaint
-    return str(out)
+    assert isinstance(lab, KernelLab)
+    network, user = lab._networks[side], lab._user
+    enter = [sys.executable, str(Path(__file__).with_name("enter.py"))]
+    done = subprocess.run(
+        [*enter, str(network), "" if user is None else str(user), *argv],
+        input=text,
+        pass_fds=[network, *([] if user is None else [user])],
+        env={**os.environ, "PYTHONPATH": str(Path(keptalive.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def _rules(lab: Lab, side: str, text: str) -> None:
-    _run(lab, side, ["nft", "-f", "-"], text)
+    _run(lab, side, ["env", "PATH=/usr/sbin:/sbin:/usr/bin:/bin", "nft", "-f", "-"], text)
 
 
 def lose(lab: Lab, part: float) -> None:

@@ -96,6 +96,7 @@ class SimulatedWire:
         self._closed = False
         self._segments = 0
         self._acknowledged = 0
+        self._probes = 0  # unanswered
         self._answered = 0.0
         self._timeout = path.timeout * (1 + path.spread * path.chance.random())
         self._entry = _HANDSHAKE_TIMEOUT  # how long the firewall remembers the flow as it is now
@@ -149,7 +150,8 @@ class SimulatedWire:
 
     def look(self) -> Look:
         tick = round(self._answered / 0.004) * 0.004
-        return Look(self._segments, (tick - TICK, tick + TICK), self._path.round_trip, self._acknowledged)
+        answered = (tick - TICK, tick + TICK)
+        return Look(self._segments, answered, self._path.round_trip, self._acknowledged, self._probes)
 
     def close(self) -> None:
         self.hush()
@@ -163,6 +165,7 @@ class SimulatedWire:
 
     def _send_probe(self) -> None:
         self._pending = None
+        self._probes += 1
         self._to_server("probe")
 
     def _forgotten(self) -> bool:
@@ -214,6 +217,7 @@ class SimulatedWire:
         self._segments += 1
         if what in ("answer", "ack of data"):
             self._answered = self._loop.time()
+            self._probes = 0
             self._acknowledged += what == "ack of data"
         elif what in ("syn-ack", "server's probe"):
             self._to_server("ack")

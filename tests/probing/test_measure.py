@@ -115,6 +115,7 @@ def test_under_loss(loss: float, seed: int) -> None:
         ({}, "outlived"),
         ({"down": (20.0, 1e9)}, "outage"),
         ({"forgets_all_at": 20.0}, "outage"),
+        ({"timeout": 30.0, "down": (10.0, 14.0)}, "silent"),
         ({"timeout": 30.0, "takes": 20}, "silent"),
     ],
 )

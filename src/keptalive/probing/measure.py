@@ -193,7 +193,7 @@ class Measurement:
             bursts += 1
             if bursts == 1:
                 # On a path that loses, the first probe of the burst may not have arrived.
-                at_most = rung.age_at_most(rung.asked[1 if weather.lossy else 0])
+                at_most = rung.age_at_most(rung.sent[1 if weather.lossy else 0])
             if answer is Answer.ALIVE:
                 await self._survived(rung, age, bursts)
                 return
@@ -205,7 +205,7 @@ class Measurement:
                 self._crew.event.set()
             if answer is Answer.ENDED or bursts >= weather.bursts:
                 # Another must have answered meanwhile, and one burst have followed: else it is an outage.
-                if since < self._last_alive and (answer is Answer.ENDED or self._last_alive < rung.asked[0]):
+                if since < self._last_alive and (answer is Answer.ENDED or self._last_alive < rung.sent[0]):
                     break
                 if self._loop.time() - since > _OUTAGE:
                     self.evidence.outage = True

@@ -110,10 +110,10 @@ class Rung:
         self.number = number
         self.wire = wire
         self.weather = weather
-        self.idle_since: tuple[float, float] = (0.0, 0.0)  # the last packet passed between these
+        self.idle_since: tuple[float, float] = (0.0, 0.0)  # boxes saw the last packet between these
         self.settled = False
-        self.asked = (0.0, 0.0)  # when the first and the last probe of the last burst had been asked for
-        self._began = 0.0  # when the last burst was
+        self.sent = (0.0, 0.0)  # when the first and the last probe of the last burst had left, at the latest
+        self._began = 0.0  # when that burst began
         self._segments = 0
         self._loop = asyncio.get_running_loop()
 
@@ -138,8 +138,9 @@ class Rung:
         await asyncio.sleep(2 * self.weather.round_trip)  # whatever else was answered arrives too
         look = self.wire.look()
         self._segments = look.segments
-        # An answer cannot be older than the question.
-        self.idle_since = max(look.answered[0], self._began), look.answered[1]
+        # A box passed the answer on after the question, and at most a round trip before it came here.
+        first = min(self._began, look.answered[0] - self.weather.round_trip)
+        self.idle_since = first, look.answered[1]
 
     def disturbed(self) -> bool:
         """Tell whether anything arrived in this idle time: then nothing follows from it.
@@ -155,48 +156,46 @@ class Rung:
         return now - self.idle_since[1]
 
     def age_at_most(self, now: float) -> float:
-        """Seconds that boxes on the way may count at most, of a probe asked for at that time.
-
-        It leaves within two ticks, and is seen on the way up to a round trip later than the last packet was.
-        """
-        return now - self.idle_since[0] + 2 * TICK + self.weather.round_trip
+        """Seconds that a box on the way may count, at most, when a probe passes it that had left at *now*."""
+        return now - self.idle_since[0]
 
     async def ask(self) -> Answer:
         """Send one burst of probes and wait for an answer."""
-        if self._ended():
-            return Answer.ENDED
-        self._began = began = self._loop.time()
-        self.asked = (0.0, 0.0)
+        self._began = self._loop.time()
+        counted = self.wire.look().probes
+        sent: list[float] = []
+
+        def look() -> Answer | None:
+            if self._ended():
+                return Answer.ENDED
+            seen, now = self.wire.look(), self._loop.time()
+            # A busy kernel may send later than it was told to; that it has sent shows in its count.
+            sent.extend([now] * (seen.probes - counted - len(sent)))
+            # The answer before was at least half a second earlier: there is no mistaking one for the other.
+            return Answer.ALIVE if seen.answered[1] >= self._began else None
+
+        answer = Answer.ENDED if self._ended() else None
         try:
             for _ in range(self.weather.burst):
-                self.wire.probe()
-                self.asked = self.asked[0] or self._loop.time(), self._loop.time()
-                await asyncio.sleep(_GAP)
-                if self._answered(began):
-                    return Answer.ALIVE
-                if self._ended():
-                    return Answer.ENDED
-            patience = self._loop.time() + _PATIENCE + 3 * self.weather.round_trip
-            wait = _GAP
-            while self._loop.time() < patience:
+                if answer is None:
+                    self.wire.probe()
+                    await asyncio.sleep(_GAP)
+                    answer = look()
+            patience, wait = self._loop.time() + _PATIENCE + 3 * self.weather.round_trip, _GAP
+            while answer is None and self._loop.time() < patience:
                 await asyncio.sleep(wait)
                 wait *= 2
-                if self._answered(began):
-                    return Answer.ALIVE
-                if self._ended():
-                    return Answer.ENDED
-            return Answer.SILENT
+                answer = look()
         finally:
             self.wire.hush()
-
-    def _answered(self, since: float) -> bool:
-        # The answer before was at least half a second earlier: there is no mistaking one for the other.
-        return self.wire.look().answered[1] >= since
+            sent = sent or [self._loop.time() if self.wire.end is None else self.wire.end.at]
+            self.sent = sent[0], sent[-1]
+        return answer or Answer.SILENT
 
     def _ended(self) -> bool:
         return self.wire.end is not None
 
     async def pause(self) -> None:
         """Wait until another burst makes sense."""
-        again = self.asked[0] + AGAIN + self.weather.round_trip
+        again = self._began + AGAIN + self.weather.round_trip
         await asyncio.sleep(max(_GAP, again - self._loop.time()))

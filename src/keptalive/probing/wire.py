@@ -51,6 +51,7 @@ class Look(NamedTuple):
     answered: tuple[float, float]  # the last acknowledgement arrived between these
     round_trip: float  # s
     acknowledged: int  # bytes of ours
+    probes: int = 0  # unanswered since the last answer, and sent
 
 
 class End(NamedTuple):
@@ -197,7 +198,7 @@ class TcpWire:
         if info is None or info.last_ack_recv is None or info.segs_in is None:
             raise NotSupported("a path is measured with TCP_INFO, which this system does not offer")
         answered = (before - info.last_ack_recv - TICK, after - info.last_ack_recv + TICK)
-        return Look(info.segs_in, answered, info.rtt or 0.0, info.bytes_acked or 0)
+        return Look(info.segs_in, answered, info.rtt or 0.0, info.bytes_acked or 0, info.probes or 0)
 
     def close(self) -> None:
         """Reset the connection; does nothing the second time."""
