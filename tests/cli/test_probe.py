@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -21,7 +23,7 @@ from keptalive.probing.signatures import Behaviour, Ended, Evidence
 from support import clean_environment
 
 
-def start(lab: Lab, *arguments: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
+def start(lab: Lab, *arguments: str, stderr: int = subprocess.PIPE, **more: Any) -> subprocess.Popen[str]:
     """Start the command at the near end of a lab's path, to its slow server."""
     return lab.popen(
         [sys.executable, "-m", "keptalive", "probe", f"{lab.host}:{lab.port}", "--rate", "0", *arguments],
@@ -29,6 +31,7 @@ def start(lab: Lab, *arguments: str, stderr: int = subprocess.PIPE) -> subproces
         stderr=stderr,
         text=True,
         env=clean_environment(),
+        **more,
     )
 
 
@@ -89,6 +92,38 @@ def until_alive(terminal: int) -> str:
     while "alive at" not in shown:
         shown += os.read(terminal, 1024).decode()
     return shown
+
+
+@pytest.mark.parametrize("how", [[], ["--json"]])
+def test_interrupted(how: list[str]) -> None:
+    """Progress is one line of the terminal; Ctrl-C prints what is known so far."""
+    ours, theirs = os.openpty()
+    with open_lab("idle-drop:600", "relay") as lab:
+        process = start(lab, *how, stderr=theirs, preexec_fn=_mind_interrupts)
+        os.close(theirs)
+        shown = until_alive(ours)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    os.close(ours)
+
+    assert process.returncode == Exit.INTERRUPTED
+    assert "Traceback" not in shown
+    assert shown.startswith("\r\x1b[K")
+    assert "\n" not in shown
+    if how:
+        answer = json.loads(out)
+        assert answer["interrupted"] is True
+        assert answer["behaviour"] == "unknown"
+        assert answer["alive_at"] > 1
+        assert answer["dead_at"] is None
+    else:
+        assert "interrupted after" in out
+        assert re.search(r"^  alive after +\d\.\d\d s idle$", out, re.MULTILINE)
+
+
+def _mind_interrupts() -> None:
+    # A test run in the background of a shell ignores SIGINT, and so would its children.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_nobody_there() -> None:

@@ -22,6 +22,7 @@ from keptalive.probing.wire import Wire
 _OUTAGE = 15.0  # s without an answer from anybody, after which it was not the silence that killed
 _BLUR = 0.03  # s by which silences are vague: ticks of the kernel's clock at both ends, and a busy machine
 _YOUNG = 0.9  # of the longest silence that was survived: whoever dies earlier did not die of silence
+_DUE = 0.001  # s: what is due so soon is due now; less than that no event loop can wait
 _TICK = 0.5  # s between reports of progress
 #: How many times the timeout itself contradictory evidence may take to be resolved.
 _STUBBORN = 3.0
@@ -106,17 +107,19 @@ class Measurement:
             if (behaviour := self._judge(plan)) is not None:
                 return behaviour
             for ask in plan:
-                if ask.at <= now:
+                if ask.at <= now + _DUE:
                     self._begin(ask)
                     crew.event.set()  # the plan has changed
-            until = [ask.at for ask in plan if ask.at > now]
+            until = [ask.at for ask in plan if ask.at > now + _DUE]
             if self._progress is not None:
                 self._tell(self._progress, now, plan)
                 until.append(now + _TICK)
+            # Not wait_for(): before Python 3.12 it may lose a cancellation that comes together with the event.
+            alarm = self._loop.call_at(min(until, default=now + _OUTAGE), crew.event.set)
             try:
-                await asyncio.wait_for(crew.event.wait(), min(until, default=now + _OUTAGE) - now)
-            except asyncio.TimeoutError:
-                continue
+                await crew.event.wait()
+            finally:
+                alarm.cancel()
 
     # -- planning --------------------------------------------------------------------------------------
 
