@@ -114,7 +114,7 @@ class Measurement:
             if self._progress is not None:
                 self._tell(self._progress, now, plan)
                 until.append(now + _TICK)
-            # Not wait_for(): before Python 3.12 it may lose a cancellation that comes together with the event.
+            # Not wait_for(): before Python 3.12 it may lose a cancellation that comes with the event.
             alarm = self._loop.call_at(min(until, default=now + _OUTAGE), crew.event.set)
             try:
                 await crew.event.wait()
