@@ -57,11 +57,13 @@ class Endpoint:
 
     async def start(self, host: str, port: int) -> list[str]:
         """Listen; return the addresses, as "ADDR:PORT". Raises BadInput or NotPermitted."""
+        if not 0 <= port < 65536:
+            raise BadInput(f"cannot listen at {host}:{port}: a port is a number from 0 to 65535")
         try:
             self._server = await asyncio.start_server(self._welcome, host, port, limit=LARGEST_HEAD)
         except PermissionError as error:
             raise NotPermitted(f"this user may not listen at {host}:{port}") from error
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             raise BadInput(f"cannot listen at {host}:{port}: {_reason(error)}") from error
         return [format_address(sock.getsockname()) or "" for sock in self._server.sockets]
 
@@ -129,8 +131,8 @@ def _reset(writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: OSError) -> str:
     """Return what the system calls it: asyncio puts words of its own into the error."""
-    if isinstance(error, socket.gaierror) or not isinstance(error, OSError) or not error.errno:
-        return str(getattr(error, "strerror", None) or error)
+    if isinstance(error, socket.gaierror) or not error.errno:
+        return error.strerror or str(error)
     return os.strerror(error.errno)
