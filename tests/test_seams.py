@@ -14,7 +14,7 @@ import pytest
 
 from keptalive import KeptaliveWarning, Policy
 from keptalive.cover import Cover
-from keptalive.seams import cover_of, follow, hand_on, hand_on_part, put_cover, wrap
+from keptalive.seams import cover_of, follow, hand_on, hand_on_awaited, put_cover, wrap
 
 
 def test_the_last_cover_counts() -> None:
@@ -156,7 +156,7 @@ def test_a_part_of_what_is_awaited_is_held_once() -> None:
         held.append(made)
         put_cover(made, cover)
 
-    hand_on_part(connector, "connect", "part", hold)
+    hand_on_awaited(connector, "connect", hold, "part")
     assert asyncio.run(connector.connect()).part is connector.speaker
     assert held == []  # no cover yet
     put_cover(connector, cover)
@@ -164,6 +164,20 @@ def test_a_part_of_what_is_awaited_is_held_once() -> None:
         assert asyncio.run(connector.connect()).part is connector.speaker
     assert held == [connector.speaker]
     assert cover_of(connector.speaker) is cover
+
+
+def test_what_is_awaited_is_held() -> None:
+    """For coroutine functions."""
+
+    class Maker:
+        async def make(self) -> Speaker:
+            return Speaker()
+
+    maker, cover = Maker(), Cover()
+    put_cover(maker, cover)
+    hand_on_awaited(maker, "make", put_cover)
+
+    assert cover_of(asyncio.run(maker.make())) is cover
 
 
 def test_a_wrapped_object_is_not_kept_alive() -> None:

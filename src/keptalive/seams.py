@@ -85,14 +85,16 @@ def hand_on(held: Any, name: str, hold: Callable[[Any, Cover], None]) -> None:
     _place(held, name, make)
 
 
-def hand_on_part(held: Any, name: str, part: str, hold: Callable[[Any, Cover], None]) -> None:
-    """As hand_on(), for a coroutine function, and for an attribute of what it returns."""
+def hand_on_awaited(
+    held: Any, name: str, hold: Callable[[Any, Cover], None], part: str | None = None
+) -> None:
+    """As hand_on(), for a coroutine function; *part* names the attribute of its result that is to be held."""
 
     def make(reference: Callable[[], Any], bind: Callable[[Any], Any]) -> Callable[..., Any]:
         async def seam(*args: Any, **kwargs: Any) -> Any:
             held = reference()
             result = await bind(held)(*args, **kwargs)
-            made = getattr(result, part)
+            made = result if part is None else getattr(result, part)
             if getattr(made, _ATTRIBUTE, None) is None:
                 _hold_as(held, made, hold)
             return result

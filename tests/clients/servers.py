@@ -287,6 +287,27 @@ class Origin(Server):
         handler.close_connection = framing == "until-close"
 
 
+class SlowHandshake(Origin):
+    """An origin that begins to speak TLS once `ready` is set: until then clients are connecting."""
+
+    def __init__(self) -> None:
+        self.ready = threading.Event()
+        super().__init__()
+
+    def url(self, path: str = "/") -> str:
+        return f"https://{self.address}{path}"
+
+    def close(self) -> None:
+        self.ready.set()
+        super().close()
+
+    def serve(self, sock: socket.socket) -> None:
+        self.ready.wait(PATIENCE)
+        with authority().server.wrap_socket(sock, server_side=True) as tls:
+            self._open.add(tls)
+            super().serve(tls)
+
+
 class HttpProxy(Server):
     """A forward and CONNECT proxy; `requests` shows what it was asked for, `tls=True` is an HTTPS proxy."""
 

@@ -16,7 +16,7 @@ import pytest
 
 import keptalive
 from clients.cut_short import Case, endings, whole_bodies
-from clients.servers import Origin, authority
+from clients.servers import Origin, SlowHandshake, authority
 from clients.world import LATER, POLICY, ROUTES, World, as_kernel, kernel, nodelay, unprotected
 from keptalive import Policy
 
@@ -152,10 +152,30 @@ def test_what_the_books_do_not_show(world: World, run: Any, monkeypatch: pytest.
         async with session() as client:
             await get(client, world.origin.url())
             monkeypatch.setattr(ours, "_protocols_of", lambda target: [])
+            monkeypatch.setattr(ours, "_shows_all", lambda connector: False)
             keptalive.hold(client, POLICY)
             assert unprotected(kernel(world.origin))
             await get(client, world.origin.url())
             assert kernel(world.origin) == [as_kernel(POLICY)]
+
+    run(main())
+
+
+def test_what_is_being_connected(world: World, run: Any) -> None:
+    """A connection that is in its handshake when the session is held is covered when it is used next."""
+
+    async def main() -> None:
+        with SlowHandshake() as server:
+            async with session() as client:
+                first = asyncio.ensure_future(get(client, server.url()))
+                while not server.accepted:
+                    await asyncio.sleep(0.01)
+                keptalive.hold(client, POLICY)
+                server.ready.set()
+                await first
+                await get(client, server.url())
+                assert server.accepted == 1
+                assert kernel(server) == [as_kernel(POLICY)]
 
     run(main())
 

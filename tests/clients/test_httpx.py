@@ -6,7 +6,6 @@ import copy
 import inspect
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ import pytest
 
 import keptalive
 from clients.cut_short import Case, check_endings, endings, whole_bodies
-from clients.servers import Origin, Server, authority
+from clients.servers import Origin, Server, SlowHandshake, authority
 from clients.world import LATER, POLICY, ROUTES, World, as_kernel, kernel, nodelay, unprotected
 from keptalive import Policy
 
@@ -220,26 +219,12 @@ def test_no_request_is_added(world: World, kit: Kit) -> None:
     kit.run(main)
 
 
-class Slow(Origin):
-    """Speaks TLS, once `ready` is set."""
-
-    def __init__(self) -> None:
-        self.ready = threading.Event()
-        super().__init__()
-
-    def serve(self, sock: socket.socket) -> None:
-        self.ready.wait(60)
-        with authority().server.wrap_socket(sock, server_side=True) as tls:
-            self._open.add(tls)
-            super().serve(tls)
-
-
 def test_what_is_being_connected(kit: Kit) -> None:
     """A connection that is in its handshake when the client is held is covered when the pool is used next."""
 
     async def main() -> None:
-        with Slow() as server:
-            url = f"https://{server.address}/"
+        with SlowHandshake() as server:
+            url = server.url()
             client = kit.client()
             async with anyio.create_task_group() as group:
                 if kit.sync:

@@ -1,10 +1,11 @@
 """aiohttp: sessions, connectors, and responses and websockets in flight.
 
-Rule: a session's connections all come from its connector's public connect(), which
-is asked for each request, so a connection is protected when it first comes by. What
-is pooled or in use when hold() is called is found in the connector's private books
-(`_conns`, `_acquired`); without those it would be covered when next used. Supported:
-aiohttp 3.11 and later (`socket_factory`: 3.12), on asyncio and uvloop.
+Rule: a session's connections all come from its connector, which makes each in
+`_create_connection` and keeps it in its books, `_conns` and `_acquired`. Those are
+private, but cost a request nothing. Where they are not as expected, or a connection
+is just being made, the public connect() is watched instead, which every request asks
+for a connection, new or used: one call more. Supported: aiohttp 3.11 and later
+(`socket_factory`: 3.12), on asyncio and uvloop.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import aiohttp
 
 from keptalive.cover import Cover
 from keptalive.policy import Policy
-from keptalive.seams import hand_on_part, put_cover
+from keptalive.seams import hand_on_awaited, put_cover
 
 
 def socket_factory(policy: Policy | None = None) -> Callable[[Any], socket.socket]:
@@ -62,7 +63,10 @@ def hold(target: Any, cover: Cover) -> None:
         if connector is None:  # closed or detached: it will open nothing
             return
         put_cover(connector, cover)
-        hand_on_part(connector, "connect", "protocol", _protect)
+        if hasattr(connector, "_create_connection"):
+            hand_on_awaited(connector, "_create_connection", _protect)
+        if not _shows_all(connector):
+            hand_on_awaited(connector, "connect", _protect, part="protocol")
     for protocol in _protocols_of(target):
         _protect(protocol, cover)
 
@@ -112,6 +116,14 @@ def _watch_end(protocol: Any) -> None:
         original(error)
 
     protocol.connection_lost = connection_lost
+
+
+def _shows_all(connector: Any) -> bool:
+    """Tell whether every connection there is, or will be, can be seen without a look at each request."""
+    private = all(hasattr(connector, name) for name in ("_create_connection", "_conns", "_acquired"))
+    return private and all(
+        hasattr(protocol, "transport") for protocol in connector._acquired
+    )  # a placeholder has none
 
 
 def _connector_of(target: Any) -> Any:
