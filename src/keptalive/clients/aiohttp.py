@@ -10,6 +10,7 @@ for a connection, new or used: one call more. Supported: aiohttp 3.11 and later
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Callable
@@ -119,11 +120,10 @@ def _watch_end(protocol: Any) -> None:
 
 
 def _shows_all(connector: Any) -> bool:
-    """Tell whether every connection there is, or will be, can be seen without a look at each request."""
+    """Tell whether every connection there is, or will be, is seen without a look at each request."""
     private = all(hasattr(connector, name) for name in ("_create_connection", "_conns", "_acquired"))
-    return private and all(
-        hasattr(protocol, "transport") for protocol in connector._acquired
-    )  # a placeholder has none
+    # While a connection is being made a placeholder stands for it, which is no protocol.
+    return private and all(isinstance(made, asyncio.BaseProtocol) for made in connector._acquired)
 
 
 def _connector_of(target: Any) -> Any:
