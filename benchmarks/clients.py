@@ -3,12 +3,12 @@
     python benchmarks/clients.py [--quick] [CLIENT ...]
 
 Over one connection that is kept, to a server in another process that answers at once: nowhere is a request
-cheaper, or a call more per request a larger share. Plain and held run in processes of their own, because the
-interpreter adapts its code to the objects that it sees; each must show the policy on its live socket, or none.
-Then they take turns in many short rounds, in several sets of processes, because where memory comes to lie is
-worth a percent as well. Told is the median of the rounds' ratios, plain's time by held's: above 1 held was the
-faster; beside it the same for plain against another plain, which says how far to trust it. On a busy machine
-CPU time is the steadier measure. To reach: 0.99.
+cheaper, or a call more per request a larger share. Plain and held run in processes of their own, because
+the interpreter adapts its code to the objects that it sees; each must show the policy on its live socket,
+or none. Then they take turns in many short rounds, in several sets of processes, because where memory comes
+to lie is worth a percent as well. Told is the median of the rounds' ratios, plain's time by held's: above 1
+held was the faster; beside it the same for plain against another plain, which says how far to trust it. On
+a busy machine CPU time is the steadier measure. To reach: 0.99.
 
 Where `valgrind` is installed, --instructions counts instead: the instructions of a request, which no other
 program on the machine changes. The kernel's are not in it.
