@@ -26,6 +26,13 @@ _LASTING_THREADS = (
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together, in one worker, the tests of a file, and those that share the runs in the lab."""
+    for item in items:
+        shared = "lab_results" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("lab" if shared else str(item.path)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _interruptible() -> None:
     """Have programs that tests interrupt begin with SIGINT at its default, however the tests were started.
