@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import pytest
 
 from keptalive.lab import Lab, open_lab
-from support import missing
 from lab.scenario import PATIENCE, keep_alive, state
+from support import missing
 
 SIZE = 30_000_000
 
