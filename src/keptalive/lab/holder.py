@@ -22,6 +22,8 @@ from typing import Any
 
 from keptalive.errors import LabError
 from keptalive.lab.control import Owner
+from keptalive.lab.faults import parse
+from keptalive.lab.faults.idle_drop import IdleDrop
 from keptalive.linux import namespaces
 
 CLIENT, SERVER = "10.99.1.2", "10.99.2.2"
@@ -54,12 +56,15 @@ class Holder:
         self._spared = 0
         self.ipv6 = Path("/proc/sys/net/ipv6").is_dir()
 
-    def build(self, idle_drop: float, spare: int) -> dict[str, Any]:
+    def build(self, faults: str, spare: int) -> dict[str, Any]:
         """Make the namespaces, the links and the firewall.
 
         Hands over the client's and the server's namespace, and the user namespace if one was needed.
         *spare* is the slow server's process id: that one knows by itself when to end.
         """
+        idle_drop = parse(faults).get(IdleDrop)
+        if idle_drop is None:
+            raise LabError(f"connection tracking cannot do {faults} yet")
         self._spared = spare
         self._leave()
         try:
@@ -74,7 +79,7 @@ class Holder:
                     _set("ipv6/conf/default/accept_dad", 0)
             self._link_all()
             _write_rules()
-            _forget_after(int(idle_drop))
+            _forget_after(int(idle_drop.seconds))
         except (OSError, pyroute2.NetlinkError) as error:
             raise LabError(f"the firewall cannot be set up here ({error})") from error
         reason = "network namespaces with the kernel's connection tracking"

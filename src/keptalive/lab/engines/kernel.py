@@ -14,7 +14,7 @@ from typing import Any
 from keptalive.errors import LabError
 from keptalive.lab import holder
 from keptalive.lab.control import PYTHON, SOURCE, Helper
-from keptalive.lab.faults import Fault
+from keptalive.lab.faults import Faults
 from keptalive.lab.interface import Lab, LabEvent
 from keptalive.linux import namespaces
 
@@ -33,8 +33,8 @@ class KernelLab(Lab):
     engine = "kernel"
     host, port = holder.SERVER, _PORT
 
-    def __init__(self, fault: Fault) -> None:
-        refusal = fault.refusal(self.engine)
+    def __init__(self, faults: Faults) -> None:
+        refusal = faults.refusal(self.engine)
         if refusal:
             raise LabError(refusal)
         self._holder = Helper("keptalive.lab.holder")
@@ -42,13 +42,13 @@ class KernelLab(Lab):
         self._user: int | None = None
         super().__init__()
         try:
-            self._build(fault)
+            self._build(faults)
         except BaseException:
             self.close()
             raise
 
-    def _build(self, fault: Fault) -> None:
-        reply = self._holder.ask("build", idle_drop=fault.seconds, spare=self._server.pid)
+    def _build(self, faults: Faults) -> None:
+        reply = self._holder.ask("build", faults=str(faults), spare=self._server.pid)
         self._networks["client"], self._networks["server"], *user = reply["descriptors"]
         self._user = user[0] if user else None
         self.engine_reason = reply["reason"]
