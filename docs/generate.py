@@ -8,6 +8,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from generating.python_api import python_api
+
 from keptalive.platforms import FIELDS, PLATFORMS, Option, Platform
 from keptalive.presets import PRESETS, Preset
 
@@ -88,21 +92,22 @@ def _preset(row: Preset) -> str:
     return f"| {' | '.join(cells)} | [read {row.looked_up}]({row.source}) |"
 
 
-PAGES = {"platforms.md": platforms, "presets.md": presets}
+PAGES = {"platforms.md": platforms, "presets.md": presets, "python.md": python_api}
 
 
 def main() -> int:
-    """Write, or check, every page; 1 if one was out of date."""
+    """Write, or check, every page; 1 if one that was checked is out of date."""
+    check = "--check" in sys.argv
     stale = []
     for name, page in PAGES.items():
         path, text = REFERENCE / name, page()
         if not path.exists() or path.read_text() != text:
             stale.append(name)
-            if "--check" not in sys.argv:
+            if not check:
                 path.write_text(text)
     for name in stale:
-        print(f"{name} was out of date")
-    return 1 if stale else 0
+        print(f"{name} {'is' if check else 'was'} out of date")
+    return 1 if stale and check else 0
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pytest
 
 import keptalive
 from keptalive import Policy, SocketError, UnknownTarget, sockets
-from support import tcp_pair
+from support import missing, tcp_pair
 
 FAMILIES = [socket.AF_INET, socket.AF_INET6]
 
@@ -209,7 +209,7 @@ def test_multipath_tcp() -> None:
     try:
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
     except OSError as error:
-        pytest.skip(f"no MPTCP here: {error}")
+        missing(f"no MPTCP here: {error}")
     with sock:
         report = keptalive.apply(sock)
 

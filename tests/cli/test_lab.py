@@ -72,4 +72,4 @@ def test_faults() -> None:
     )
 
     assert "idle-drop:SECONDS" in text
-    assert answer["faults"][0]["engines"] == ["kernel", "relay"]
+    assert answer["faults"][0]["engines"] == ["kernel", "packet", "relay"]

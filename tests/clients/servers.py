@@ -24,6 +24,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import http.client
+import select
 import socket
 import ssl
 import struct
@@ -324,7 +325,7 @@ class HttpProxy(Server):
             with _dial(self, host.strip("[]"), int(port)) as upstream:
                 handler.send_response(200, "Connection established")
                 handler.end_headers()
-                _splice(self, handler.request, upstream)
+                _splice(handler.request, upstream)
             handler.close_connection = True
             return
         target = urlsplit(handler.path)
@@ -375,7 +376,7 @@ class SocksProxy(Server):
         self.asked.append((unquote(host), port))
         with _dial(self, host, port) as upstream:
             sock.sendall(b"\x05\x00\x00\x01" + bytes(6))
-            _splice(self, sock, upstream)
+            _splice(sock, upstream)
 
 
 def _end() -> bytes:
@@ -400,19 +401,15 @@ def _dial(server: Server, host: str, port: int) -> Iterator[socket.socket]:
         upstream.close()
 
 
-def _splice(server: Server, one: socket.socket, other: socket.socket) -> None:
-    """Copy both ways until either side ends."""
-
-    def copy(source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-        for sock in (source, sink):
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-
-    server._start(copy, other, one)
-    copy(one, other)
+def _splice(one: socket.socket, other: socket.socket) -> None:
+    """Copy both ways until either side ends: in one thread, since a TLS socket takes no two at a time."""
+    with contextlib.suppress(OSError):
+        while True:
+            ready = [sock for sock in (one, other) if isinstance(sock, ssl.SSLSocket) and sock.pending()]
+            for source in ready or select.select([one, other], [], [], PATIENCE)[0]:
+                if not (data := source.recv(65536)):
+                    return
+                (other if source is one else one).sendall(data)
 
 
 def blackhole(sock: Any) -> None:

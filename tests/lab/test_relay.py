@@ -13,6 +13,7 @@ import pytest
 
 from keptalive.lab import Lab, open_lab
 from lab.scenario import PATIENCE, keep_alive, state
+from support import missing
 
 SIZE = 30_000_000
 
@@ -28,7 +29,7 @@ def relay() -> Iterator[Lab]:
 def pair(relay: Lab, request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, socket.socket]]:
     """Connect through the relay: client, server."""
     if request.param == socket.AF_INET6 and relay.host6 is None:
-        pytest.skip("no IPv6 on loopback")
+        missing("no IPv6 on loopback")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(PATIENCE)
         host, port = relay.reach(listener.getsockname()[1])

@@ -10,12 +10,12 @@ import os
 from collections.abc import Callable
 
 from keptalive.errors import LabError
-from keptalive.lab.faults import Fault, parse
+from keptalive.lab.faults import Faults, parse
 from keptalive.lab.interface import Lab
 
 
-def open_lab(fault: str = "idle-drop:5", engine: str | None = None) -> Lab:
-    """Open a lab: a slow server behind a firewall with this fault.
+def open_lab(fault: str | Faults = "idle-drop:5", engine: str | None = None) -> Lab:
+    """Open a lab: a slow server behind a firewall with this fault, or several, commas between them.
 
     *engine* is "kernel" (network namespaces and the kernel's connection tracking: root, or any user
     where user namespaces are allowed), "relay" (loopback; no rights needed), or None: the first that works.
@@ -23,7 +23,7 @@ def open_lab(fault: str = "idle-drop:5", engine: str | None = None) -> Lab:
     """
     if not hasattr(os, "pidfd_open"):
         raise LabError("the lab needs Linux 5.3 or later")
-    wanted = parse(fault)
+    wanted = parse(fault) if isinstance(fault, str) else fault
     engines = _engines()
     if engine is not None and engine not in engines:
         raise LabError(f"there is no engine {engine!r}: known are {', '.join(engines)}")
@@ -42,7 +42,7 @@ def open_lab(fault: str = "idle-drop:5", engine: str | None = None) -> Lab:
     raise LabError(f"no lab can be opened here: {'; '.join(refusals)}")
 
 
-def _engines() -> dict[str, Callable[[Fault], Lab]]:
+def _engines() -> dict[str, Callable[[Faults], Lab]]:
     """Return the engines, the most faithful first."""
     from keptalive.lab.engines.kernel import KernelLab
     from keptalive.lab.engines.relay import RelayLab

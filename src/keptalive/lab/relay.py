@@ -21,6 +21,8 @@ from typing import Any
 
 from keptalive.errors import LabError
 from keptalive.lab.control import Owner
+from keptalive.lab.faults import parse
+from keptalive.lab.faults.idle_drop import IdleDrop
 from keptalive.lab.flows import Flow, count_segments, deafen
 from keptalive.lab.listeners import listen
 from keptalive.lab.polling import Poller
@@ -82,16 +84,19 @@ class Relay:
                 self._forget_idle(now)
                 next_tick = now + self._tick
 
-    def start(self, idle_drop: float) -> dict[str, Any]:
-        """Forget flows after *idle_drop* seconds; refuse where this system cannot do it."""
+    def start(self, faults: str) -> dict[str, Any]:
+        """Do what *faults* say; refuse where this system cannot."""
+        idle_drop = parse(faults).get(IdleDrop)
+        if idle_drop is None:
+            raise LabError(f"the relay cannot do {faults} yet")
         with socket.socket() as trial:
             try:
                 deafen(trial)
                 count_segments(trial)
             except (OSError, struct.error) as error:
                 raise LabError(f"sockets cannot be made deaf, or not watched, here ({error})") from error
-        self._idle_timeout = idle_drop
-        self._tick = min(max(idle_drop / _SLICES, _SHORTEST_TICK), _LONGEST_TICK)
+        self._idle_timeout = idle_drop.seconds
+        self._tick = min(max(idle_drop.seconds / _SLICES, _SHORTEST_TICK), _LONGEST_TICK)
         return {}
 
     def open(self, hosts: Sequence[str], to: tuple[str, int]) -> dict[str, Any]:

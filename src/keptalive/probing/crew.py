@@ -98,7 +98,9 @@ class Crew:
         """Bring a rung to rest, or lose it."""
         before = rung.settled
         if await rung.settle(delay):
-            self._evidence.settled += not before
+            if not before:
+                self._evidence.settled += 1
+                self._note_first_words(rung)
             self.rest(rung)
         elif rung.wire.end is None:
             self._evidence.unsettled += 1
@@ -134,13 +136,19 @@ class Crew:
             if rung.wire.end is not None:
                 self.ended_unasked(rung, rung.wire.end)
             elif rung.wire.heard is not None and rung.wire.heard > rung.idle_since[1]:
+                self._note_first_words(rung)
                 self._evidence.talk[number] += 1
                 self.idle.discard(number)
                 self.start(self.settle(rung))
 
+    def _note_first_words(self, rung: Rung) -> None:
+        if rung.wire.heard is not None:
+            self._evidence.first_words.setdefault(rung.number, rung.wire.heard - rung.wire.connected)
+
     def ended_unasked(self, rung: Rung, end: End) -> None:
         """The other side ended a rung, and not because it was asked."""
         wire, spoken = rung.wire, rung.wire.heard
+        self._note_first_words(rung)
         if spoken is not None and end.at - spoken < FAREWELL:
             spoken = wire.heard_before
         since_data = end.at - (wire.connected if spoken is None else spoken)

@@ -13,7 +13,7 @@ from typing import Any
 
 from keptalive.errors import LabError
 from keptalive.lab.control import Helper
-from keptalive.lab.faults import Fault
+from keptalive.lab.faults import Faults
 from keptalive.lab.interface import Lab, LabEvent
 
 _LOOPBACK, _LOOPBACK6 = "127.0.0.1", "::1"
@@ -26,8 +26,8 @@ class RelayLab(Lab):
     engine_reason = "a relay on loopback"
     host = _LOOPBACK
 
-    def __init__(self, fault: Fault) -> None:
-        refusal = fault.refusal(self.engine)
+    def __init__(self, faults: Faults) -> None:
+        refusal = faults.refusal(self.engine)
         if refusal:
             raise LabError(refusal)
         self._relay = Helper("keptalive.lab.relay")
@@ -36,7 +36,7 @@ class RelayLab(Lab):
         self._reached: dict[int, int] = {}  # a port of the server's side -> the relay's port for it
         self._events: list[LabEvent] = []
         try:
-            self._relay.ask("start", idle_drop=fault.seconds)
+            self._relay.ask("start", faults=str(faults))
             self.port = self._open(self._server.ask("listen", hosts=[_LOOPBACK], port=0)["port"])
         except BaseException:
             self.close()

@@ -6,42 +6,21 @@ The stateful firewall, NAT gateway or load balancer of every long request's stor
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from keptalive.errors import LabError
+from keptalive.lab.faults.fault import AfterIdle
+from keptalive.lab.faults.whole_seconds import whole_seconds_in_the_kernel
 
 
 @dataclass(frozen=True)
-class IdleDrop:
+class IdleDrop(AfterIdle):
     """Forget a flow after *seconds* without a packet, drop in silence afterwards."""
 
     name: ClassVar[str] = "idle-drop"
     syntax: ClassVar[str] = "idle-drop:SECONDS"
-    engines: ClassVar[tuple[str, ...]] = ("kernel", "relay")
-
-    seconds: float
-
-    @classmethod
-    def parse(cls, parameters: str) -> IdleDrop:
-        """Read SECONDS; raises LabError."""
-        try:
-            seconds = float(parameters)
-        except ValueError:
-            seconds = math.nan
-        if not 0 < seconds < math.inf:
-            raise LabError(f"{cls.syntax} needs a number of seconds above zero, not {parameters!r}")
-        return cls(seconds)
-
-    def __str__(self) -> str:
-        return f"{self.name}:{self.seconds:g}"
+    engines: ClassVar[tuple[str, ...]] = ("kernel", "packet", "relay")
 
     def refusal(self, engine: str) -> str | None:
         """Say why *engine* cannot do this; None if it can."""
-        if engine not in self.engines:
-            return f"{self.name} is not for the {engine} engine"
-        if engine == "kernel" and self.seconds % 1:
-            # net.netfilter.nf_conntrack_tcp_timeout_established is a number of seconds.
-            return f"connection tracking counts whole seconds, not {self.seconds:g}"
-        return None
+        return super().refusal(engine) or whole_seconds_in_the_kernel(self.seconds, engine)

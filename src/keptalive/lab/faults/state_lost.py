@@ -1,0 +1,33 @@
+"""state-lost@TIME: the server reboots: it has forgotten every connection and answers RST to what comes.
+
+Connections that were open at TIME get no packet from the server any more but these RSTs; new ones work.
+Keepalive shortens the wait, since a probe gets the RST; it cannot bring the answer back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from keptalive.lab.faults.fault import Fault, seconds, written
+
+
+@dataclass(frozen=True)
+class StateLost(Fault):
+    """Forget, at *time*, every connection in the server's name: RST to what the client then sends."""
+
+    name: ClassVar[str] = "state-lost"
+    syntax: ClassVar[str] = "state-lost@TIME"
+    engines: ClassVar[tuple[str, ...]] = ("packet",)
+    repeats: ClassVar[bool] = True
+    times: ClassVar[tuple[str, ...]] = ("time",)
+
+    time: float
+
+    @classmethod
+    def parse(cls, parameters: str) -> StateLost:
+        """Read TIME; raises LabError."""
+        return cls(seconds(parameters, cls.syntax, least=0.0))
+
+    def __str__(self) -> str:
+        return f"{self.name}@{written(self.time)}"
