@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # "as" marks a re-export
 
     from keptalive.connections import Connection as Connection
     from keptalive.connections import list_connections as list_connections
+    from keptalive.diagnosis.exceptions import Explanation as Explanation
+    from keptalive.diagnosis.exceptions import explain as explain
     from keptalive.errors import BadInput as BadInput
     from keptalive.errors import ConnectionLost as ConnectionLost
     from keptalive.errors import KeptaliveError as KeptaliveError
@@ -47,6 +49,7 @@ if TYPE_CHECKING:  # "as" marks a re-export
 # module -> the public names it holds
 _NAMES = {
     "connections": "Connection list_connections",
+    "diagnosis.exceptions": "Explanation explain",
     "errors": (
         "BadInput ConnectionLost KeptaliveError KeptaliveWarning LabError NoSuchProcess NotPermitted "
         "NotSupported PolicyError SocketError Uncovered UnknownTarget"

@@ -18,7 +18,9 @@ class Sync(Driver):
 
     def _where(self) -> tuple[str, dict[str, Any]]:
         cell = self.cell
-        options: dict[str, Any] = {"proxy": cell.proxy, "ping_interval": None}
+        options: dict[str, Any] = {"ping_interval": None}
+        if cell.proxy:  # before websockets 15 there was no such parameter
+            options["proxy"] = cell.proxy
         if cell.scenario.tls:
             options["ssl"] = cell.context()
         return cell.url.replace("http", "ws", 1), options
