@@ -1,4 +1,4 @@
-"""What can kill a long request, and what a diagnosis has to say about each: the matrix, written before the code.
+"""What can kill a long request, and what a diagnosis says about each: the matrix, written before the code.
 
 Rule: a cause is made with real packets and, where it is named after one, with the real program; how, stands
 in `worlds`. What the wire cannot tell apart has one verdict, and `also` names the causes that it may be as
@@ -30,7 +30,6 @@ class Cause:
 CAUSES: dict[str, Cause] = {
     # nothing is lost
     "server slow": Cause("slow-server", False),
-    "server slow, firewall forgets server to client only later": Cause("slow-server", False),
     "server slow, its own keepalive holds the firewall": Cause("slow-server", False),
     "client to server forgotten, server to client not": Cause("slow-server", False),
     "nginx proxies a slow server": Cause("slow-server", False),
@@ -43,11 +42,14 @@ CAUSES: dict[str, Cause] = {
     "firewall forgets, TLS": Cause("forgotten-silently", True),
     "firewall forgets, 5 % loss": Cause("forgotten-silently", True),
     "firewall forgets, one held POST": Cause("forgotten-silently", True),
-    "NAT forgets": Cause("forgotten-silently", True),
     "server to client forgotten, client to server not": Cause("forgotten-silently", True),
     "firewall forgets, and resets": Cause("forgotten-reset", True),
     "firewall resets at expiry": Cause("forgotten-reset", True),
     "NAT forgets, and takes another port": Cause("forgotten-reset", True),
+    # a question opens the path again, and lets the server's answer through: was it lost, or late?
+    "firewall forgets, and lets the client begin again": Cause(
+        "cannot-tell", None, ("forgotten-silently", "slow-server")
+    ),
     # the path forgets, and the keepalive is too slow for it
     "idle 7 s": Cause("idle-too-long", True, held="7:1:3"),
     "idle 7 s, firewall resets": Cause("idle-too-long", True, held="7:1:3"),

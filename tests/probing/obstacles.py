@@ -7,6 +7,7 @@ lab can. They need the program nft.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -55,6 +56,15 @@ table inet down {
   }
 }
 """
+# A firewall of the client's own that forgets, and takes what the client then sends for a beginning.
+_FORGET_UNKNOWN = """
+table inet forgets {
+  chain arriving {
+    type filter hook input priority 0;
+    meta iif != "lo" meta l4proto tcp ct state != { established, related } drop
+  }
+}
+"""
 
 
 def _run(lab: Lab, side: str, argv: list[str], text: str = "") -> str:
@@ -88,9 +98,19 @@ def lose(lab: Lab, part: float) -> None:
 
 def reset_after(lab: Lab, seconds: int) -> None:
     """Forget after that time on the client's side, and answer what comes then with an RST."""
-    for name, value in (("tcp_timeout_established", seconds), ("tcp_loose", 0)):
-        _run(lab, "client", ["sh", "-c", f"echo {value} > /proc/sys/net/netfilter/nf_conntrack_{name}"])
+    _track(lab, tcp_timeout_established=seconds, tcp_loose=0)
     _rules(lab, "client", _RESET_UNKNOWN)
+
+
+def forget_loosely(lab: Lab, seconds: int) -> None:
+    """Forget after that time on the client's side, and let the client's next packet begin anew."""
+    _track(lab, tcp_timeout_established=seconds, tcp_loose=1)
+    _rules(lab, "client", _FORGET_UNKNOWN)
+
+
+def _track(lab: Lab, **settings: int) -> None:
+    for name, value in settings.items():
+        _run(lab, "client", ["sh", "-c", f"echo {value} > /proc/sys/net/netfilter/nf_conntrack_{name}"])
 
 
 def drop_empty_segments(lab: Lab) -> None:
@@ -103,11 +123,19 @@ def take_down(lab: Lab) -> None:
     _rules(lab, "server", _DROP_ALL)
 
 
+def unplug(lab: Lab) -> None:
+    """Take the server's link down: its host is not there any more, and the firewall says so."""
+    (link,) = re.findall(r"^\d+: (?!lo)([^:@]+)", _run(lab, "server", ["ip", "link"]), re.MULTILINE)
+    _run(lab, "server", ["ip", "link", "set", link, "down"])
+
+
 def left_at_the_server(lab: Lab) -> int:
     """Count the connections that the server's kernel still knows, once what is on its way has arrived."""
     left = -1
     for _ in range(10):
-        left = len(_run(lab, "server", ["ss", "-Htn"]).splitlines())
+        ends = [line.split()[3:5] for line in _run(lab, "server", ["ss", "-Htn"]).splitlines()]
+        # What the server's programs have among themselves is none of ours.
+        left = sum(local.rpartition(":")[0] != remote.rpartition(":")[0] for local, remote in ends)
         if left == 0:
             break
         time.sleep(0.3)

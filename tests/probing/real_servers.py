@@ -59,7 +59,7 @@ frontend raw
   default_backend raw
 backend raw
   mode tcp
-  timeout server 1h
+  timeout server {seconds}s
   server slow {slow}
 frontend web
   mode http
@@ -94,6 +94,12 @@ coredump_dir {folder}
 PACKAGES = "nginx-light haproxy openssh-server squid"
 #: The ports of the servers.
 NGINX, NGINX_TLS, HAPROXY_TCP, HAPROXY_HTTP, SSHD, SQUID = range(7001, 7007)
+_PORTS = {
+    "nginx": (NGINX, NGINX_TLS),
+    "haproxy": (HAPROXY_TCP, HAPROXY_HTTP),
+    "sshd": (SSHD,),
+    "squid": (SQUID,),
+}
 
 
 def program(name: str) -> str | None:
@@ -103,25 +109,31 @@ def program(name: str) -> str | None:
 
 def start_all(lab: Lab, folder: Path, seconds: int) -> None:
     """Start all of them, to close what is silent for so long; return when they accept connections."""
+    for name in _STARTS:
+        start(lab, name, folder, seconds)
+
+
+def start(lab: Lab, name: str, folder: Path, seconds: int, *, near: bool = False) -> None:
+    """Start one of them, at the far end or at the near one; return when it accepts connections."""
     folder.chmod(0o777)  # squid and sshd give up root's rights
-    for name, start in _STARTS.items():
-        argv = start(folder, {"folder": folder, "seconds": seconds, "slow": f"{lab.host}:{lab.port}"})
-        with (folder / f"{name}.out").open("w") as log:
-            lab.popen_server(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    for port in (NGINX, NGINX_TLS, HAPROXY_TCP, HAPROXY_HTTP, SSHD, SQUID):
-        _await(lab, port, folder)
+    argv = _STARTS[name](folder, {"folder": folder, "seconds": seconds, "slow": f"{lab.host}:{lab.port}"})
+    with (folder / f"{name}.out").open("w") as log:
+        popen = lab.popen if near else lab.popen_server
+        popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    for port in _PORTS[name]:
+        _await(lab, ("127.0.0.1", port) if near else lab.reach(port), folder)
 
 
-def _await(lab: Lab, port: int, folder: Path) -> None:
+def _await(lab: Lab, address: tuple[str, int], folder: Path) -> None:
     deadline = time.monotonic() + _READY_WITHIN
     while True:
         with lab.client_socket() as sock:
             sock.settimeout(_READY_WITHIN)
             try:
-                sock.connect(lab.reach(port))
+                sock.connect(address)
             except ConnectionRefusedError:
                 said = "\n".join(file.read_text() for file in folder.glob("*.out"))
-                assert time.monotonic() < deadline, f"nobody listens at port {port}:\n{said}"
+                assert time.monotonic() < deadline, f"nobody listens at port {address[1]}:\n{said}"
             else:
                 return
         time.sleep(0.05)

@@ -214,15 +214,15 @@ class RunningArm:
 
     # -- afterwards -----------------------------------------------------------------------------------------
 
-    async def close(self) -> None:
+    async def close(self, *, politely: bool) -> None:
         """Leave nothing behind: FIN for what was answered, RST else, and a dead end is made to forget."""
         if self._sending is not None:
             self._sending.cancel()
             await asyncio.gather(self._sending, return_exceptions=True)
         outcome = self.outcome
-        if outcome == "answered":
+        if outcome == "answered" and politely:
             self.line.part()
-        elif outcome == "no-connection":
+        elif outcome in ("answered", "no-connection"):
             self.line.close()
         else:
             await self.line.bury()

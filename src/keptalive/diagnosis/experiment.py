@@ -30,7 +30,10 @@ from keptalive.probing.rung import Weather
 from keptalive.probing.target import Address, Target
 
 _TICK = 0.25  # s between samples
-_GRACE = 2.0  # s that the second arm may be later than the first and still be said to be as fast
+_GRACE = 2.0  # s that the second arm may be later than the first before it is asked
+#: Seconds up to which an answer is so quick that the time of another is waited for: many a server does one
+#: thing at a time. A question must not come before that answer: it may open a path that was closed.
+_QUICK = 6.0
 #: Seconds from the end of one arm after which the other is not waited for any longer.
 _PATIENCE = 10.0
 _DOOMED = 1.25  # times the path's idle timeout: who was silent for longer should be dead
@@ -214,16 +217,17 @@ class Experiment:
         doubtful = []
         for arm in self._waiting():
             twin = self.plain if arm.held else self.held
-            late = (
-                not arm.held
-                and twin is not None
-                and twin.ended_at is not None
-                and self.now > twin.ended_at + _GRACE
-            )
+            late = not arm.held and twin is not None and self._later_than(twin)
             doomed = dead_at is not None and arm.idle_for > _DOOMED * dead_at
             if (late or doomed) and not arm.pokes:
                 doubtful.append(arm)
         return doubtful
+
+    def _later_than(self, twin: RunningArm) -> bool:
+        if twin.ended_at is None:
+            return False
+        waited = twin.ended_at - (twin.sent_at or 0.0)
+        return self.now > twin.ended_at + (_GRACE + waited if waited <= _QUICK else _GRACE)
 
     # -- asking -------------------------------------------------------------------------------------------
 
@@ -271,7 +275,9 @@ class Experiment:
     # -- the end ------------------------------------------------------------------------------------------
 
     async def _close_arms(self) -> None:
-        await asyncio.gather(*(arm.close() for arm in self.arms))
+        # A farewell takes segments without data, and these may be what does not pass.
+        passing = self._control is None or self._control.probes == "answered"
+        await asyncio.gather(*(arm.close(politely=passing) for arm in self.arms))
 
     async def _clean_up(self) -> None:
         """Leave nothing behind."""

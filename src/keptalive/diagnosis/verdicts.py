@@ -57,7 +57,9 @@ def judge(evidence: Evidence) -> Ruling:
 def _unconnected(case: Case) -> Ruling | None:
     """No connection to be had, or only for one of the two."""
     fates = {case.plain, case.held} - {Fate.ABSENT}
-    if fates <= {Fate.UNCONNECTED}:
+    if not fates:
+        return Ruling("cannot-tell")  # interrupted before anything happened
+    if fates == {Fate.UNCONNECTED}:
         return Ruling("unreachable")
     return Ruling("cannot-tell", ("unreachable", "outage")) if Fate.UNCONNECTED in fates else None
 
