@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from diagnosis.causes import CAUSES
-from diagnosis.worlds import LEAVING, WORLDS, Outcome, run
+from diagnosis.worlds import LEAVING, WORLDS, Outcome, late, run
 
 
 async def measure(names: list[str], runs: int, at_once: int) -> dict[str, list[Outcome]]:
@@ -45,18 +45,6 @@ async def measure(names: list[str], runs: int, at_once: int) -> dict[str, list[O
 def left(name: str, outcome: Outcome) -> int:
     """Return the connections that were left at the server and need not have been."""
     return 0 if name in LEAVING else outcome.left
-
-
-def late(outcome: Outcome) -> float:
-    """Return the seconds that the diagnosis took beyond the later of 1.3 T and the end of the held arm."""
-    evidence = outcome.diagnosis.evidence
-    held = evidence.held
-    ends = [0.0]
-    if held is not None:
-        ends.append(held.ended_at or (held.pokes[0].at if held.pokes else 0.0))
-    if evidence.ladder is not None and evidence.ladder.idle_timeout is not None:
-        ends.append(1.3 * evidence.ladder.idle_timeout)
-    return evidence.seconds - max(ends)
 
 
 def table(outcomes: dict[str, list[Outcome]]) -> str:

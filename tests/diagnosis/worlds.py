@@ -10,6 +10,7 @@ import asyncio
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ class Outcome:
     """What was said, and what was left."""
 
     diagnosis: Diagnosis
+    seconds: float
     left: int  # connections that the server still knew
 
     @property
@@ -171,7 +173,7 @@ WORLDS: dict[str, tuple[str, World]] = {
 
 #: Where connections are left at the server, and why nobody can help it.
 LEAVING = {
-    "NAT forgets, and takes another port": "what the client sends comes from another port: nothing names them",
+    "NAT forgets, and takes another port": "what the client sends comes from another port",
     "host goes down": "nothing arrives there",
     "path goes down": "nothing arrives there",
     "never answers": "nothing arrives there",
@@ -179,12 +181,26 @@ LEAVING = {
 }
 
 
+def late(outcome: Outcome) -> float:
+    """Return the seconds beyond the later of 1.3 times the idle timeout and the end of the held arm."""
+    evidence = outcome.diagnosis.evidence
+    held, ladder = evidence.held, evidence.ladder
+    ends = [0.0]
+    if held is not None:
+        ends.append(held.ended_at or (held.pokes[0].at if held.pokes else 0.0))
+    if ladder is not None and ladder.idle_timeout is not None:
+        ends.append(1.3 * ladder.idle_timeout)
+    return outcome.seconds - max(ends)
+
+
 async def run(name: str) -> Outcome:
     """Make one cause, and diagnose there. Raises LabError where no kernel lab can be had."""
     fault, world = WORLDS[name]
     lab = await asyncio.to_thread(open_lab, fault)
     try:
+        began = time.monotonic()
         diagnosis = await world(lab, CAUSES[name].held)
-        return Outcome(diagnosis, await asyncio.to_thread(obstacles.left_at_the_server, lab))
+        seconds = time.monotonic() - began
+        return Outcome(diagnosis, seconds, await asyncio.to_thread(obstacles.left_at_the_server, lab))
     finally:
         await asyncio.to_thread(lab.close)

@@ -148,6 +148,16 @@ class RunningArm:
         return self._done_at
 
     @property
+    def ended_for(self) -> float:
+        """Seconds since it ended; 0 while it has not."""
+        return 0.0 if self.ended_at is None else self.now - self.ended_at
+
+    @property
+    def waiting(self) -> bool:
+        """True while something may still come of it."""
+        return not self.ended and not self.dead
+
+    @property
     def dead(self) -> bool:
         """True if it is pending and the last question went without an answer."""
         return not self.ended and bool(self.pokes) and self.pokes[-1].reply != "answered"

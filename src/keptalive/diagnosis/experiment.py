@@ -21,19 +21,15 @@ from tempfile import SpooledTemporaryFile
 from typing import IO
 
 from keptalive.diagnosis.arms import RunningArm
-from keptalive.diagnosis.control import ask_control
-from keptalive.diagnosis.evidence import Control, Evidence, Timers
+from keptalive.diagnosis.evidence import Evidence, Timers
 from keptalive.diagnosis.line import Line
 from keptalive.diagnosis.meanwhile import Meanwhile
+from keptalive.diagnosis.questions import Questions
 from keptalive.diagnosis.request import Proxies, Request
-from keptalive.probing.rung import Weather
 from keptalive.probing.target import Address, Target
 
 _TICK = 0.25  # s between samples
-_GRACE = 2.0  # s that the second arm may be later than the first before it is asked
-#: Seconds up to which an answer is so quick that the time of another is waited for: many a server does one
-#: thing at a time. A question must not come before that answer: it may open a path that was closed.
-_QUICK = 6.0
+_SUSPECT = 0.5  # s after which the second arm is prepared to be asked
 #: Seconds from the end of one arm after which the other is not waited for any longer.
 _PATIENCE = 10.0
 _DOOMED = 1.25  # times the path's idle timeout: who was silent for longer should be dead
@@ -76,10 +72,10 @@ class Experiment:
         self._loop = asyncio.get_running_loop()
         self._began, self._clock = self._loop.time(), datetime.now(timezone.utc)
         self._event = asyncio.Event()
-        self._weather = Weather()
-        self._control: Control | None = None
+        self._questions: Questions | None = None
         self._bodies: dict[bool, IO[bytes]] = {}
         self._sent_at = 0.0
+        self._over_at: float | None = None  # what is done afterwards is no evidence
 
     @property
     def now(self) -> float:
@@ -100,12 +96,13 @@ class Experiment:
                         arm.send(self._request.encode())
                 self._sent_at = self.now
                 await self._watch()
-                if not self._follow():
-                    await self._examine_the_rest()
+                if not self._follow() and self._questions is not None:
+                    await self._questions.ask_the_rest()
                     await self._finish_measuring()
                     break
-                await self._close_arms()
+                await self._clean_up()
         finally:
+            self._over_at = self.now
             await self._clean_up()
 
     # -- connecting ---------------------------------------------------------------------------------------
@@ -125,7 +122,9 @@ class Experiment:
         if self.plan.both:
             self.plain = self._arm(address, None)
             await self.plain.connect(self._request.host)
-        self._address = address
+        self._questions = Questions(
+            self.held, self.plain, address, began=self._began, make_socket=self._make_socket
+        )
         return True
 
     def _arm(self, address: Address, timers: Timers | None) -> RunningArm:
@@ -162,6 +161,7 @@ class Experiment:
 
     async def _watch(self) -> None:
         """Wait until both arms have ended, or nothing more is to be expected of them."""
+        assert self._questions is not None
         examination: asyncio.Task[None] | None = None
         try:
             while not self._over():
@@ -170,7 +170,7 @@ class Experiment:
                     await examination
                     examination = None
                 if examination is None and (doubtful := self._doubtful()):
-                    examination = asyncio.ensure_future(self._examine(doubtful))
+                    examination = asyncio.ensure_future(self._questions.ask(doubtful))
             if examination is not None:
                 await examination
         finally:
@@ -197,7 +197,7 @@ class Experiment:
             self._progress(self)
 
     def _waiting(self) -> list[RunningArm]:
-        return [arm for arm in self.arms if not arm.ended and not arm.dead]
+        return [arm for arm in self.arms if arm.waiting]
 
     def _over(self) -> bool:
         if not self._waiting() or self.now > self._sent_at + self.plan.timeout:
@@ -217,50 +217,18 @@ class Experiment:
         doubtful = []
         for arm in self._waiting():
             twin = self.plain if arm.held else self.held
-            late = not arm.held and twin is not None and self._later_than(twin)
+            late = not arm.held and twin is not None and twin.ended_for > _SUSPECT
             doomed = dead_at is not None and arm.idle_for > _DOOMED * dead_at
             if (late or doomed) and not arm.pokes:
                 doubtful.append(arm)
         return doubtful
 
-    def _later_than(self, twin: RunningArm) -> bool:
-        if twin.ended_at is None:
-            return False
-        waited = twin.ended_at - (twin.sent_at or 0.0)
-        return self.now > twin.ended_at + (_GRACE + waited if waited <= _QUICK else _GRACE)
-
-    # -- asking -------------------------------------------------------------------------------------------
-
-    async def _examine(self, arms: list[RunningArm]) -> None:
-        """Make sure that the path is there, then ask; and where probes are of no use, ask by data."""
-        await self._renew_control()
-        await asyncio.gather(*(arm.ask(self._weather) for arm in arms))
-        control = self._control
-        if control is not None and control.connected and control.probes != "answered":
-            await asyncio.gather(*(arm.ask_by_data() for arm in arms if arm.dead))
-
-    async def _renew_control(self) -> None:
-        """Make a control connection, unless there is one that is newer than the end of every arm."""
-        ends = [arm.ended_at or 0.0 for arm in self.arms]
-        if self._control is None or self._control.at < max(ends):
-            self._control = await ask_control(
-                self._address, self._weather, make_socket=self._make_socket, began=self._began
-            )
-
-    async def _examine_the_rest(self) -> None:
-        """Ask whoever is still waiting; and the path, where an arm came to a bad end."""
-        if waiting := self._waiting():
-            await self._examine(waiting)
-        bad = any(arm.dead or arm.outcome in ("timed-out", "reset") for arm in self.arms)
-        if bad:
-            await self._renew_control()
-
     async def _finish_measuring(self) -> None:
         """Wait for the measurement, if it still can tell something that matters, and not for long."""
-        assert self.meanwhile is not None
-        lost = any(arm.dead or arm.outcome in ("timed-out", "reset") for arm in self.arms)
-        there = self._control is None or self._control.connected
-        if self.plan.both and not (lost and there):
+        assert self.meanwhile is not None and self._questions is not None
+        control = self._questions.control
+        there = control is None or control.connected
+        if self.plan.both and not (self._questions.path_in_question() and there):
             return
         end = self.held.ended_at if self.held is not None else None
         end = self.now if end is None else end
@@ -276,7 +244,8 @@ class Experiment:
 
     async def _close_arms(self) -> None:
         # A farewell takes segments without data, and these may be what does not pass.
-        passing = self._control is None or self._control.probes == "answered"
+        control = None if self._questions is None else self._questions.control
+        passing = control is None or control.probes == "answered"
         await asyncio.gather(*(arm.close(politely=passing) for arm in self.arms))
 
     async def _clean_up(self) -> None:
@@ -290,9 +259,9 @@ class Experiment:
             request=self._request.shape(),
             plain=None if self.plain is None else self.plain.freeze(),
             held=None if self.held is None else self.held.freeze(),
-            control=self._control,
+            control=None if self._questions is None else self._questions.control,
             ladder=None if self.meanwhile is None else self.meanwhile.result(),
-            seconds=self.now,
+            seconds=self.now if self._over_at is None else self._over_at,
             timeout=self.plan.timeout,
             interrupted=interrupted,
             began=self._clock.strftime("%Y-%m-%dT%H:%M:%SZ"),
