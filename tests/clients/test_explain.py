@@ -21,6 +21,7 @@ import keptalive
 from clients.cut_short import READS_DEATH_AS_END
 from clients.raiser import CONNECTING, READING, REFUSED, Raised, driver_of, fates_of
 from clients.time_limits import TIME_LIMITS
+from clients.world import World
 from matrix.drivers import CLIENTS
 from support import clean_environment, missing, require
 
@@ -166,6 +167,30 @@ def test_what_it_raises(client: str, fate: str, raised: dict[tuple[str, str], Ra
         assert result.errno == {"path-died": "ETIMEDOUT", "reset": "ECONNRESET"}.get(cause, "ECONNREFUSED")
     if fate in (READING, CONNECTING):
         assert _phase_fits(client, fate, str(result.what)), result.what
+
+
+def test_a_pool_whose_connections_are_all_in_use(world: World) -> None:
+    """Says nothing about the network."""
+    httpx = pytest.importorskip("httpx")
+    limits = {"limits": httpx.Limits(max_connections=1), "timeout": httpx.Timeout(30, pool=0.1)}
+    with httpx.Client(**limits) as client, client.stream("GET", world.origin.url("/part/chunked")):
+        with pytest.raises(httpx.PoolTimeout) as caught:
+            client.get(world.origin.url())
+        world.origin.gate.set()
+
+    assert "a free connection of its pool" in str(keptalive.explain(caught.value))
+
+
+def test_pings_without_answer() -> None:
+    """A WebSocket's own pings are its time limit, and no close frame of the server's."""
+    exceptions = pytest.importorskip("websockets.exceptions")
+    frames = pytest.importorskip("websockets.frames")
+    going_away = exceptions.ConnectionClosedError(frames.Close(1001, "going away"), None)
+    no_pong = exceptions.ConnectionClosedError(None, frames.Close(1011, "keepalive ping timeout"))
+    found = [keptalive.explain(error) for error in (going_away, no_pong)]
+
+    assert [each and each.cause for each in found] == ["closed", "client-timeout"]
+    assert "own pings stayed unanswered" in str(found[1])
 
 
 def _is_no_network_error(result: Raised) -> bool:
