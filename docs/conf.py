@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
 project = "keptalive"
 author = "The keptalive developers"
-copyright = author  # noqa: A001  # Sphinx's name
+copyright = author  # Sphinx's name
 release = version = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "drawings"]

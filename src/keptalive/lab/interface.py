@@ -25,8 +25,12 @@ class LabEvent(NamedTuple):
     """Something the firewall did."""
 
     time: float  # s, CLOCK_MONOTONIC: comparable with time.monotonic() of every process of this machine
-    kind: str  # "expired": a flow was forgotten
+    #: "expired": a flow was forgotten. The packet engine tells each packet's fate besides: "probe" and
+    #: "answer" (to a probe), "reset" (an RST), "passed" (any other), "dropped", "taken" and "closed" (by a
+    #: proxy), "rebound" (a flow has another port); and when "blackhole", "outage" and "state-lost" happen.
+    kind: str
     detail: str
+    sender: str = ""  # whose packet it was: "client", "server" or "firewall"; "" where it was none
 
 
 class Lab(ABC):
@@ -35,7 +39,7 @@ class Lab(ABC):
     It may be used from several threads. Everything ends with the process that opened it.
     """
 
-    #: "kernel" or "relay".
+    #: "kernel", "packet" or "relay".
     engine: str
     #: One sentence: why this engine.
     engine_reason: str

@@ -91,8 +91,12 @@ class Measurement:
             behaviour = await self._watch()
         finally:
             await self._crew.stop()
-        await self._crew.bury(self.evidence.bracket().alive or 0.0)
+        await self.bury()
         return behaviour
+
+    async def bury(self) -> None:
+        """Make the server forget what died in silence; for a measurement that was interrupted, call it."""
+        await self._crew.bury(self.evidence.bracket().alive or 0.0)
 
     async def _watch(self) -> Behaviour:
         """Ask what is due, judge, wait; until the judgement stands."""

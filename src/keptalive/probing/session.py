@@ -82,6 +82,11 @@ class Session:
     def _name(self) -> str:
         return f"{self._target.host}:{self._target.port}"
 
+    async def bury(self) -> None:
+        """Make the server forget what an interrupted measurement left in silence."""
+        if self._measurement is not None:
+            await self._measurement.bury()
+
     def result(self) -> ProbeResult:
         """Return what is known now."""
         measurement = self._measurement

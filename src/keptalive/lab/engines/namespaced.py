@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import subprocess
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -20,6 +21,8 @@ from keptalive.lab.interface import Lab
 from keptalive.linux import namespaces
 
 _PORT, _TLS_PORT = 8080, 8443
+_TRIAL = 5.0  # s for a connection that takes a millisecond
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 
 _JOIN = (
     "import sys; sys.path.append(sys.argv[1]);"
@@ -56,6 +59,18 @@ class NamespacedLab(Lab):
         self.engine_reason = reply["reason"]
         self.host6 = networks.SERVER6 if reply["ipv6"] else None
         self._server.ask("listen", [self._networks["server"], *user], hosts=self._hosts, port=_PORT)
+        for family, host in zip((socket.AF_INET, socket.AF_INET6), self._hosts, strict=False):
+            self._try(family, host)
+
+    def _try(self, family: int, host: str) -> None:
+        """Connect once, and end it by an RST, after which nothing more comes."""
+        with self.client_socket(family) as trial:
+            trial.settimeout(_TRIAL)
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            try:
+                trial.connect((host, self.port))
+            except OSError as error:
+                raise LabError(f"packets do not pass the firewall's namespace ({error})") from error
 
     @property
     def _hosts(self) -> list[str]:
