@@ -91,6 +91,8 @@ def _of_an_end(client: str, half: bool, tls: bool) -> set[str]:
         return {"ended"}  # "Socket closed"
     if client.endswith("+uvloop"):
         return {"closed-or-reset"}
+    if client == "websockets-async":
+        return {"closed", "ended"}  # it keeps the end of file as a cause, or not
     if READS_DEATH_AS_END:
         no_url = client in WITHOUT_A_URL or (client == "requests" and half)
         if no_url or (tls and client in ON_SSL_SOCKETS):
