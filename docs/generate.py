@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from generating.python_api import python_api
 
+from keptalive.diagnosis.exceptions import SENTENCES, TIME_LIMITS
 from keptalive.platforms import FIELDS, PLATFORMS, Option, Platform
 from keptalive.presets import PRESETS, Preset
 
@@ -92,7 +93,33 @@ def _preset(row: Preset) -> str:
     return f"| {' | '.join(cells)} | [read {row.looked_up}]({row.source}) |"
 
 
-PAGES = {"platforms.md": platforms, "presets.md": presets, "python.md": python_api}
+def explanations() -> str:
+    """Return the page of what explain() may say."""
+    rows = [(cause, *words) for cause, words in SENTENCES.items()]
+    rows += [("client-timeout", *words) for words in TIME_LIMITS.values()]
+    lines = [
+        "# What explain() says",
+        "",
+        "Every value of `Explanation.cause`, with its sentence (`what`, and `str()` of it), whether keepalive",
+        "may help, and the hint. Written from `keptalive/diagnosis/exceptions.py`;",
+        "[how to use it](../howto/explain-an-exception.md).",
+        "",
+        "| `cause` | `what` | may keepalive help? | `hint` |",
+        "|---|---|---|---|",
+        *(
+            f"| `{cause}` | {what} | {'yes' if helps else 'no'} | {hint} |"
+            for cause, what, helps, hint in rows
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {
+    "explanations.md": explanations,
+    "platforms.md": platforms,
+    "presets.md": presets,
+    "python.md": python_api,
+}
 
 
 def main() -> int:

@@ -18,6 +18,7 @@ _HEADINGS = {
     "rescue.attach": "Running programs",
     "probing.session": "Measure a path",
     "probing.result": "Measure a path",
+    "diagnosis.exceptions": "Explain an exception",
     "errors": "Errors and warnings",
 }
 _LAST = "Errors and warnings"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import socket
 import ssl
 import struct
@@ -45,16 +46,10 @@ class Fates:
         return asyncio.run_coroutine_threadsafe(opening, self._loop).result(30)
 
     def full(self) -> int:
-        """Return the number of a port that answers no attempt to connect: its queue is full."""
-        listener = socket.create_server(("127.0.0.1", 0), backlog=0)
-        address = listener.getsockname()
-        waiting = [socket.socket() for _ in range(3)]
-        for sock in waiting:
-            sock.setblocking(False)
-            sock.connect_ex(address)
-        self._servers += [listener, *waiting]
-        time.sleep(0.1)  # nothing tells when a connection that is never accepted is in the queue
-        return int(address[1])
+        """Return the number of a port that answers no attempt to connect."""
+        listener, *_ = kept = full_listener()
+        self._servers += kept
+        return int(listener.getsockname()[1])
 
     @staticmethod
     def closed() -> int:
@@ -110,6 +105,17 @@ class Fates:
         server.start()
         self._servers.append(server)
         return port
+
+
+def full_listener() -> list[socket.socket]:
+    """Return a listener whose queue is full, so that Linux drops attempts to connect; and what fills it."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+    waiting = [socket.socket() for _ in range(3)]
+    for sock in waiting:
+        sock.setblocking(False)
+        sock.connect_ex(listener.getsockname())
+    select.select([], waiting[:1], [], 10)  # one is in the queue, which has room for one
+    return [listener, *waiting]
 
 
 async def _read_request(reader: asyncio.StreamReader) -> None:

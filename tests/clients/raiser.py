@@ -1,7 +1,7 @@
 """Meets every fate with every client, all at once, and prints what explain() makes of each exception.
 
-Rule: report what was raised and explained, judge nothing. Runs as a program, under any Python, with the clients
-installed there:
+Rule: report what was raised and explained, judge nothing. Runs as a program, under any Python, with the
+clients installed there:
 
     python -m clients.raiser '["requests", "httpx"]'
 

@@ -11,16 +11,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType, TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 #: Where in its life a connection was; None: not to be told.
 Phase = Literal["connecting", "established"]
 
 # Far more than any client nests; a chain that is longer is somebody's own doing.
 _MOST = 200
-# Attributes that hold the exception that the library itself ran into: urllib3's MaxRetryError and urllib's
-# URLError, tornado's StreamClosedError, aiohttp's ClientConnectorError, keptalive's and botocore's own.
-_HOLD_AN_ORIGIN = ("reason", "real_error", "os_error", "error", "original_error")
+# Attributes that hold what the library itself ran into: of urllib3's MaxRetryError and urllib's URLError, of
+# tornado's StreamClosedError, of aiohttp's ClientConnectorError.
+_HOLD_AN_ORIGIN = ("reason", "real_error", "_os_error")
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,16 @@ def chain(error: BaseException) -> Iterator[Link]:
 
 def _origins(error: BaseException) -> list[BaseException]:
     """Return what an exception was made from, the most telling first."""
-    held = [getattr(error, name, None) for name in _HOLD_AN_ORIGIN]
+    held = [attributes(error).get(name) for name in _HOLD_AN_ORIGIN]
     # What an OSError of Python's own came after is no part of it: an earlier try, say.
     came_after = None if _is_the_kernels(error) else error.__context__
     found = [error.__cause__, *_arguments(error), *held, came_after]
     return [origin for origin in found if isinstance(origin, BaseException)]
+
+
+def attributes(error: BaseException) -> dict[str, Any]:
+    """Return what an exception holds; its properties are not asked, since they may warn, or raise."""
+    return getattr(error, "__dict__", {})
 
 
 def _is_the_kernels(error: BaseException) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from keptalive.diagnosis.exception_chain import Link, in_coroutines_of, kinds, phase
+from keptalive.diagnosis.exception_chain import Link, attributes, in_coroutines_of, kinds, phase
 from keptalive.diagnosis.exception_numbers import (
     Cause,
     Doing,
@@ -153,17 +153,15 @@ def _closed(link: Link, *, on_a_loop: bool = False) -> Sign:
     return Sign("ended" if _READS_DEATH_AS_END and not plain else "closed")
 
 
-def _url(error: Any) -> Any:
-    """Return the URL of the request that requests, httpx and the SDKs keep with their exceptions."""
-    try:
-        return error.request.url
-    except (AttributeError, RuntimeError):  # the latter from httpx, which knows of none
-        return None
+def _url(error: BaseException) -> object:
+    """Return the URL of the request that requests, httpx ("_request") and the SDKs keep with an exception."""
+    held = attributes(error)
+    return getattr(held.get("request") or held.get("_request"), "url", None)
 
 
-def _sign_of_websocket(error: Any) -> Sign | None:
+def _sign_of_websocket(error: BaseException) -> Sign | None:
     """Return what the end of a WebSocket says beyond what it was caused by."""
-    sent, received = getattr(error, "sent", None), getattr(error, "rcvd", None)
+    sent, received = attributes(error).get("sent"), attributes(error).get("rcvd")
     if sent is not None and "ping timeout" in sent.reason and received is None:
         return Sign("client-timeout", doing="ping")
     return Sign("closed" if received is not None else "ended", weak=received is None)

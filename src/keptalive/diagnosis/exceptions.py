@@ -90,8 +90,8 @@ def _claims_a_time_limit(error: BaseException) -> bool:
 
 _DIAGNOSE = "`keptalive diagnose URL` finds out"
 
-# cause -> what happened, whether keepalive may help, what to do
-_SENTENCES: dict[Cause, tuple[str, bool, str]] = {
+#: cause -> what happened, whether keepalive may help, what to do. The reference shows it too.
+SENTENCES: dict[Cause, tuple[str, bool, str]] = {
     "path-died": (
         "the path died: keepalive probes, or data, stayed unanswered until the kernel gave the connection up",
         True,
@@ -180,7 +180,8 @@ _SENTENCES: dict[Cause, tuple[str, bool, str]] = {
         "Explain the members one by one: keptalive.explain(member) for each in error.exceptions.",
     ),
 }
-_A_TIME_LIMIT: dict[Doing | None, tuple[str, bool, str]] = {
+#: The same for "client-timeout", by what the client was doing.
+TIME_LIMITS: dict[Doing | None, tuple[str, bool, str]] = {
     "established": (
         "the client's own time limit ran out while it waited for the other end: what the network did is not "
         "known",
@@ -213,4 +214,4 @@ _A_TIME_LIMIT: dict[Doing | None, tuple[str, bool, str]] = {
 
 
 def _words(found: Sign) -> tuple[str, bool, str]:
-    return _A_TIME_LIMIT[found.doing] if found.cause == "client-timeout" else _SENTENCES[found.cause]
+    return TIME_LIMITS[found.doing] if found.cause == "client-timeout" else SENTENCES[found.cause]
