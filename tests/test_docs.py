@@ -1,9 +1,8 @@
-"""The documentation is true: generated pages are current, links lead somewhere, examples run."""
+"""The documentation is true: links lead somewhere, examples run. docs/ has what needs Linux."""
 
 from __future__ import annotations
 
 import re
-import runpy
 import subprocess
 import sys
 import threading
@@ -16,14 +15,6 @@ from support import clean_environment
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-
-
-def test_generated_pages_are_current(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`python docs/generate.py` would change nothing."""
-    monkeypatch.setattr(sys, "argv", ["generate.py", "--check"])
-    pages = runpy.run_path(str(ROOT / "docs" / "generate.py"))
-
-    assert pages["main"]() == 0
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

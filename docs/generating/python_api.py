@@ -38,7 +38,7 @@ _BESIDE = (
 _INTRODUCTION = """\
 # Python
 
-Everything here is imported from `keptalive` itself: `keptalive.hold`, `keptalive.Policy`. All times are in seconds.
+All of this is imported from `keptalive` itself: `keptalive.hold`, `keptalive.Policy`. Times are in seconds.
 How to use it: a page for each library under How to; the names that replace parts of one library
 (`keptalive.clients.requests.HTTPAdapter` and its like) are told there.
 """

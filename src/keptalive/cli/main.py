@@ -26,9 +26,10 @@ VERBS = {
     "probe": "how long a connection on a path may be idle, and what happens then",
     "serve": "the far end of a path that you own: an idle listener and a slow endpoint",
     "lab": "the firewall that forgets, for your own tests",
+    "completion": "what teaches bash, zsh or fish to complete all of this",
 }
 
-_SHORT = "TCP keepalive for every program: hold, see, rescue, measure, explain, reproduce."
+SUMMARY = "TCP keepalive for every program: hold, see, rescue, measure, explain, reproduce."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,7 +127,7 @@ def _front_page() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="keptalive",
         usage="keptalive [-h] [--version] VERB ...",
-        description=f"{_SHORT}\n\nverbs:\n{verbs}",
+        description=f"{SUMMARY}\n\nverbs:\n{verbs}",
         epilog="keptalive VERB --help tells more about each.",
         formatter_class=_Help,
     )
