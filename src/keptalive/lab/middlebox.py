@@ -18,7 +18,6 @@ import select
 import socket
 import time
 from collections import deque
-from functools import partial
 from typing import Any
 
 from keptalive.errors import LabError
@@ -29,7 +28,6 @@ from keptalive.lab.networks import ENDS, LINKS, SIDES, Networks
 from keptalive.lab.packets.firewall import Firewall
 from keptalive.lab.packets.flow import CLIENT
 from keptalive.lab.packets.segment import decode, encode, pass_hop, set_port
-from keptalive.lab.polling import Poller
 
 _ALL_PROTOCOLS = 0x0003  # ETH_P_ALL, linux/if_ether.h
 _SOL_PACKET, _VNET_HEADER, _IGNORE_OUTGOING = 263, 15, 23  # linux/socket.h, linux/if_packet.h
@@ -58,7 +56,7 @@ class Middlebox:
 
     def __init__(self) -> None:
         self.networks = Networks()
-        self._poller = Poller()
+        self._ready = select.epoll()
         self._links: list[socket.socket] = []
         self._ethernet = [_bytes_of(ENDS[side]) + _bytes_of(LINKS[side]) for side in SIDES]
         self._buffer = bytearray(_LARGEST)
@@ -76,32 +74,29 @@ class Middlebox:
             "expire": self.expire,
             "events": self.tell_events,
         }
-        going = True
-
-        def asked(_: int) -> None:
-            nonlocal going
-            going = going and owner.answer(handlers)
-
-        def died(_: int) -> None:
-            nonlocal going
-            going = False
-
-        self._poller.watch(owner.socket.fileno(), select.EPOLLIN, asked)
-        self._poller.watch(owner.death, select.EPOLLIN, died)
-        while going:
+        self._ready.register(owner.socket, select.EPOLLIN)
+        self._ready.register(owner.death, select.EPOLLIN)
+        while True:
             due = min(self._firewall.next_due, self._delayed[0][0] if self._delayed else math.inf)
-            self._poller.wait(None if due == math.inf else max(0.0, due - time.monotonic()))
+            seconds = None if due == math.inf else max(0.0, due - time.monotonic())
+            ready = {descriptor for descriptor, _ in self._ready.poll(seconds)}
+            # Frames first: one that came in time counts though this process got no CPU until later.
+            for side, link in enumerate(self._links):
+                if link.fileno() in ready:
+                    self._receive(side)
             self._do_what_is_due()
+            if owner.death in ready or (owner.socket.fileno() in ready and not owner.answer(handlers)):
+                return
 
     def build(self, faults: str, spare: int) -> dict[str, Any]:
         """Make the namespaces and stand between them, with no fault yet; refuse where this cannot be done."""
         parse(faults)
         self.networks.build(spare)
         try:
-            for side, name in enumerate(SIDES):
+            for name in SIDES:
                 link = _open_link(name)
                 self._links.append(link)
-                self._poller.watch(link.fileno(), select.EPOLLIN, partial(self._receive, side))
+                self._ready.register(link, select.EPOLLIN)
         except OSError as error:
             raise LabError(f"packets cannot be taken from a link here ({error})") from error
         return self.networks.handed_over("a firewall of ours that sees every packet")
@@ -138,7 +133,7 @@ class Middlebox:
             _, side, frame = self._delayed.popleft()
             self._put(side, frame)
 
-    def _receive(self, side: int, _: int = 0) -> None:
+    def _receive(self, side: int) -> None:
         """Take the frames that wait on a side's link, and pass on what may pass."""
         link, view = self._links[side], self._view
         for _ in range(_AT_ONCE):

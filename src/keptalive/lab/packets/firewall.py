@@ -72,11 +72,12 @@ class Firewall:
     # What the caller does.
 
     def receive(self, side: int, segment: Segment, now: float) -> int | None:
-        """Take a packet of *side*; return the client's port that it goes on with, or None: it does not."""
+        """Take a packet of *side*; return the client's port that it goes on with, or None: it does not.
+
+        What time alone brings, `advance` does: a packet that came before counts, however late it is seen.
+        """
         if side == CLIENT and self._started == math.inf and segment.flags & (SYN | ACK) == SYN:
             self._started = now
-        if now >= self.next_due:
-            self.advance(now)
         flow = self._flows[side].get(keys_of(segment)[side])
         what = name_of(segment) if flow is None else flow.what(side, segment)
         arrival = Arrival(now, side, segment, what)
