@@ -1,0 +1,62 @@
+"""Run by each Python of the comparison at its start, those that tests start included.
+
+Rule: KEPTALIVE_HARM says what is on from the first line. "plain" is nothing: the runs then differ by the
+switch alone, not by this file. With "install" every process says at its end how many of its connections
+the kernel held with keepalive on: a comparison in which nothing was switched on would prove nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_SOURCE = os.path.join(os.path.dirname(__file__), *[os.pardir] * 3, "src")
+
+
+def _install(witness: str) -> None:
+    import atexit
+
+    sys.path.append(_SOURCE)
+    import keptalive
+    from keptalive.process_wide import ruling
+    from keptalive.sockets import SocketType, is_tcp
+
+    sys.path.remove(_SOURCE)
+    counted = 0
+    connecting = ruling.Rule.connecting
+
+    def counting(self, sock, address):
+        nonlocal counted
+        result = connecting(self, sock, address)
+        if isinstance(sock, SocketType) and sock.fileno() != -1 and is_tcp(sock):
+            counted += bool(sock.getsockopt(1, 9))  # SOL_SOCKET, SO_KEEPALIVE of Linux
+        return result
+
+    def tell(pid=os.getpid()):
+        if os.getpid() == pid:  # a child of fork() goes on with its parent's count
+            with open(os.path.join(witness, str(pid)), "w") as file:
+                file.write(str(counted))
+
+    ruling.Rule.connecting = counting
+    atexit.register(tell)
+    keptalive.install()
+
+
+def _break() -> None:
+    """Do harm, so that the comparison can be seen to find it."""
+    import socket
+
+    original = socket.socket.connect
+
+    def connect(self, address):
+        original(self, address)
+        self.settimeout(None)
+
+    socket.socket.connect = connect
+
+
+_what, _, _witness = os.environ.get("KEPTALIVE_HARM", "").partition(" ")
+if _what == "install":
+    _install(_witness)
+elif _what == "break":
+    _break()
