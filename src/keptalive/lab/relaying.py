@@ -101,8 +101,7 @@ class Relay:
             ending.close()
         for listener, _ in self._listeners:
             self.poller.close(listener)
-        self.poller.at(0, lambda: None)
-        self.poller.turn()
+        self.poller.end()
 
     def record(self, kind: str, detail: str) -> None:
         """Tell of an event that happens now."""
