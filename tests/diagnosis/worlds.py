@@ -186,7 +186,10 @@ LEAVING = {
     "host goes down": "nothing arrives there",
     "path goes down": "nothing arrives there",
     "never answers": "nothing arrives there",
+    "path goes down one way": "nothing arrives there",
     "squid before the firewall": "they are squid's",
+    "gateway times out": "they are the gateway's",
+    "firewall forgets, 5 % loss": "a reset is sent once, and may be lost",
 }
 
 
