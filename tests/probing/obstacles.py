@@ -15,7 +15,7 @@ from pathlib import Path
 
 import keptalive
 from keptalive.lab import Lab
-from keptalive.lab.engines.kernel import KernelLab
+from keptalive.lab.engines.namespaced import NamespacedLab
 
 # A server's own packets are not dropped where they leave: its kernel would notice, and abandon half-open
 # connections, which no packet lost on the way makes it do.
@@ -68,7 +68,7 @@ table inet forgets {
 
 
 def _run(lab: Lab, side: str, argv: list[str], text: str = "") -> str:
-    assert isinstance(lab, KernelLab)
+    assert isinstance(lab, NamespacedLab)
     network, user = lab._networks[side], lab._user
     enter = [sys.executable, str(Path(__file__).with_name("enter.py"))]
     done = subprocess.run(
