@@ -12,7 +12,7 @@ def explanations() -> str:
     lines = [
         "# What explain() says",
         "",
-        "Every value of `Explanation.cause`, with its sentence (`what`, and `str()` of it), whether keepalive",
+        "Every value of `Explanation.cause`, with its sentence (`what`, also its `str()`), whether keepalive",
         "may help, and the hint. Written from `keptalive/diagnosis/exceptions.py`;",
         "[how to use it](../howto/explain-an-exception.md).",
         "",
