@@ -10,28 +10,15 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from keptalive.errors import KeptaliveError
+from keptalive.escaping import escape
+
+__all__ = ["SCHEMA", "complain", "escape", "print_json", "sentence", "table"]
 
 TYPE_CHECKING = False  # type checkers take it for true; importing typing for it would cost 5 ms
 if TYPE_CHECKING:
     from typing import Any, TextIO
 
 SCHEMA = 1
-
-# C0, DEL and C1 controls, the bidirectional overrides and the line separators: all that
-# can move a cursor, recolour, retitle or reorder what a person reads.
-_CONTROLS = {
-    **{code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))},
-    **{
-        code: f"\\u{code:04x}"
-        for code in (*range(0x200E, 0x2010), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
-    },
-}
-
-
-def escape(text: object) -> str:
-    """Return *text* with every character that could act on a terminal written as \\xNN or \\uNNNN."""
-    escaped = str(text).translate(_CONTROLS)
-    return escaped.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def print_json(value: dict[str, Any], stream: TextIO | None = None) -> None:

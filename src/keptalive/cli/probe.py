@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import math
 import sys
 from collections.abc import Callable
 
@@ -15,7 +14,7 @@ from keptalive.cli.exits import Exit
 from keptalive.cli.output import escape, print_json
 from keptalive.probing.ladder import Goal
 from keptalive.probing.measure import Progress
-from keptalive.probing.result import ProbeResult
+from keptalive.probing.result import ProbeResult, numbers
 from keptalive.probing.session import CONNECTIONS, LONGEST, RATE, Session
 from keptalive.probing.signatures import SENTENCES
 from keptalive.probing.target import parse_target
@@ -119,7 +118,7 @@ def _as_text(result: ProbeResult, interrupted: bool) -> list[str]:
         return [f"{where}: {SENTENCES['unreachable']} {escape(result.error or '')}".rstrip() + "."]
     else:
         lines = [f"{where}: {SENTENCES[result.behaviour]}"]
-    lines += ["", *_numbers(result)]
+    lines += ["", *_table(result)]
     if result.policy is not None:
         policy = result.policy
         what = (
@@ -141,19 +140,8 @@ def _as_text(result: ProbeResult, interrupted: bool) -> list[str]:
     return lines
 
 
-def _numbers(result: ProbeResult) -> list[str]:
-    rows = []
-    if result.alive_at is not None:
-        rows.append(("alive after", f"{math.floor(result.alive_at * 100) / 100:.2f} s idle"))
-    if result.dead_at is not None:
-        rows.append(("dead after", f"{math.ceil(result.dead_at * 100) / 100:.2f} s idle"))
-    if result.idle_timeout is not None and result.dead_at is not None:
-        sure = "" if result.sure else ", not sure"
-        half = result.dead_at - result.idle_timeout
-        rows.append(("timeout", f"{result.idle_timeout:.2f} s, give or take {half:.2f} s{sure}"))
-    if result.closed_after is not None:
-        rows.append(("closed by the other end after", f"{result.closed_after:.2f} s"))
-    rows.append(("measured with", f"{result.connections} connections in {result.seconds:.1f} s"))
+def _table(result: ProbeResult) -> list[str]:
+    rows = numbers(result)
     width = max(len(name) for name, _ in rows)
     return [f"  {name:{width}}  {text}" for name, text in rows]
 
