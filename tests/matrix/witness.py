@@ -88,4 +88,6 @@ def _port_at(sock: socket.socket, host: str) -> int | None:
         address, port = sock.getpeername()[:2]
     except OSError:
         return None
-    return port if address == host else None
+    return (
+        port if address.removeprefix("::ffff:") == host else None
+    )  # IPv4 on a socket for both, as gRPC's are
