@@ -95,15 +95,8 @@ async def start_postgres(address: str, folder: Path) -> Postgres:
         os.chown(data, NOBODY, NOBODY)
         folder.chmod(0o711)
     user = ["setpriv", "--pdeathsig=QUIT", *become]
-    initdb = [
-        str(programs / "initdb"),
-        "--no-sync",
-        "--auth=trust",
-        "--username=test",
-        "--locale=C",
-        "--encoding=UTF8",
-    ]
-    making = await _start(*user, *initdb, f"--pgdata={data}", folder=data)
+    initdb = [str(programs / "initdb"), "--no-sync", "--auth=trust", "--username=test"]
+    making = await _start(*user, *initdb, "--locale=C", "--encoding=UTF8", f"--pgdata={data}", folder=data)
     if await making.wait():
         raise RuntimeError("initdb failed; its message is above")
     (data / "pg_hba.conf").write_text("host all all all trust\n")

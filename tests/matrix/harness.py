@@ -38,6 +38,8 @@ PATIENCE = 75.0
 #: And how much longer its process, for its imports and for what the server counted.
 _OVERHEAD = 60.0
 
+_UNDER_RUN = ("-m", "keptalive", "run", "--policy", KEEPING, "--", sys.executable)
+
 Popen = Callable[..., "subprocess.Popen[Any]"]
 
 
@@ -125,9 +127,7 @@ def results_of_sdks(session: pytest.Session) -> Results:
         Job(
             client=sdk,
             cells=[("plain", way) for way in ways] + ([] if process else [("plain", "plain")]),
-            under=("-m", "keptalive", "run", "--policy", KEEPING, "--", sys.executable)
-            if process == "run"
-            else (),
+            under=_UNDER_RUN if process == "run" else (),
             environment=driver(sdk).environment if process == "own" else {},
         )
         for (sdk, process), ways in asked.items()

@@ -1,4 +1,4 @@
-"""azure-core under azure-storage-blob: which kind of account it is, by requests, and asynchronously by aiohttp."""
+"""azure-storage-blob on azure-core: what the account is, by requests, and asynchronously by aiohttp."""
 
 from __future__ import annotations
 

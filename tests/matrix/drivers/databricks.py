@@ -1,4 +1,4 @@
-"""databricks: the clusters of a workspace, by requests; a session of the SQL connector, by urllib3 and Thrift."""
+"""databricks: a workspace's clusters, by requests; a session of the SQL connector, Thrift over urllib3."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from matrix.cells import Scenario, Target
 from matrix.drivers.base import Sdk
 from matrix.server import ANSWER
 
-
 _kept_open: list[Any] = []
 
 
@@ -20,7 +19,7 @@ class Workspace(Sdk):
 
     @classmethod
     def scenario(cls, name: str) -> Scenario:
-        """Answer the first request at once: a client asks for the workspace's configuration when it is made."""
+        """Answer the first request at once: a new client asks for the workspace's configuration."""
         scenario = super().scenario(name)
         return replace(scenario, script=("fast", *scenario.script))
 

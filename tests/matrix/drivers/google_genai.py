@@ -24,9 +24,8 @@ class Genai(Sdk):
 
         if self.cell.variant == "held":
             self.inner = httpx.Client(timeout=None, follow_redirects=True)
-        return genai.Client(
-            api_key="test", http_options={"base_url": self.cell.url, "httpx_client": self.inner}
-        )
+        options = {"base_url": self.cell.url, "httpx_client": self.inner}
+        return genai.Client(api_key="test", http_options=options)
 
     def to_hold(self, target: Target) -> list[Any]:
         return [self.inner]
@@ -53,9 +52,8 @@ class AsyncGenai(Genai):
         return genai.Client(api_key="test", http_options=options)
 
     async def fetch(self, target: Target) -> str:
-        return self._text(
-            await target.aio.models.generate_content(model="slow-1", contents="Take your time.")
-        )
+        models = target.aio.models
+        return self._text(await models.generate_content(model="slow-1", contents="Take your time."))
 
     async def close(self, target: Target) -> None:
         await target.aio.aclose()

@@ -6,7 +6,6 @@ from keptalive import Policy
 from keptalive.clients.grpc import channel_options
 from matrix.cells import GRPC_METHOD, KEEPING, Target
 from matrix.drivers.base import Sdk
-from matrix.server import ANSWER
 
 
 class Grpc(Sdk):

@@ -6,7 +6,6 @@ import socket
 
 from matrix.cells import KEEPING, Target
 from matrix.drivers.base import Sdk
-from matrix.server import ANSWER
 
 
 class Redis(Sdk):
