@@ -51,6 +51,7 @@ complete -c keptalive -n __keptalive_first -a ps -d 'the TCP connections of this
 complete -c keptalive -n __keptalive_first -a attach -d 'turn keepalive on for the connections of a running program'
 complete -c keptalive -n __keptalive_first -a run -d 'run any program with keepalive on every connection of its process tree'
 complete -c keptalive -n __keptalive_first -a probe -d 'how long a connection on a path may be idle, and what happens then'
+complete -c keptalive -n __keptalive_first -a diagnose -d 'what kills a long request, and whether keepalive helps: plain and held at once'
 complete -c keptalive -n __keptalive_first -a serve -d 'the far end of a path that you own: an idle listener and a slow endpoint'
 complete -c keptalive -n __keptalive_first -a lab -d 'the firewall that forgets, for your own tests'
 complete -c keptalive -n __keptalive_first -a completion -d 'what teaches bash, zsh or fish to complete all of this'
@@ -98,6 +99,22 @@ complete -c keptalive -n '__keptalive_at probe' -l tls -d 'do a TLS handshake, f
 complete -c keptalive -n '__keptalive_at probe' -l http -x -d 'request PATH, whose answer is slow: for servers that let only pending requests be idle'
 complete -c keptalive -n '__keptalive_at probe' -l json -d 'print one JSON object'
 complete -c keptalive -n '__keptalive_at probe' -x -a '(__fish_print_hostnames)' -d 'where to connect to; the port is 443 if none is given'
+
+# diagnose
+complete -c keptalive -n '__keptalive_at diagnose' -s h -l help -d 'show this help message and exit'
+complete -c keptalive -n '__keptalive_at diagnose' -s X -l method -x -d 'default: GET, with --data POST'
+complete -c keptalive -n '__keptalive_at diagnose' -s H -l header -x -d 'send this header; @FILE reads a line a header, and keeps secrets out of the command line'
+complete -c keptalive -n '__keptalive_at diagnose' -s d -l data -x -d 'send this body; @FILE reads it, @- from stdin'
+complete -c keptalive -n '__keptalive_at diagnose' -l twice -d 'send it plain as well, though it is neither GET nor HEAD'
+complete -c keptalive -n '__keptalive_at diagnose' -l timeout -x -d 'default 3600'
+complete -c keptalive -n '__keptalive_at diagnose' -l proxy -x -d 'go through this HTTP proxy; \'none\' ignores the environment\'s (http_proxy, https_proxy)'
+complete -c keptalive -n '__keptalive_at diagnose' -l insecure -d 'trust any certificate'
+complete -c keptalive -n '__keptalive_at diagnose' -l cacert -r -F -d 'trust the certificates of this file'
+complete -c keptalive -n '__keptalive_at diagnose' -s o -l output -r -F -d 'keep the answer\'s body, if one comes'
+complete -c keptalive -n '__keptalive_at diagnose' -l policy -x -a 'azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack' -d 'hold with IDLE:INTERVAL:COUNT in seconds, or a preset\'s (default 1:1:15: eager, to prove whether keepalive can help at all)'
+complete -c keptalive -n '__keptalive_at diagnose' -l connections -x -d 'idle connections for the measurement meanwhile, 0 for none (default 20)'
+complete -c keptalive -n '__keptalive_at diagnose' -l rate -x -d 'open so many of them a second, 0 for no limit (default 10)'
+complete -c keptalive -n '__keptalive_at diagnose' -l json -d 'print one JSON object'
 
 # serve
 complete -c keptalive -n '__keptalive_at serve' -s h -l help -d 'show this help message and exit'
