@@ -80,7 +80,7 @@ from keptalive.lab.faults import parse
 from keptalive.lab.relaying import Relay
 _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-relay = Relay(parse("idle-drop:%s" % sys.argv[1]), lambda *event: print(*event, file=sys.stderr))
+relay = Relay(parse("idle-drop:%s" % sys.argv[1]), lambda event: print(event, file=sys.stderr))
 print(relay.listen(["127.0.0.1"], 0, [("127.0.0.1", int(sys.argv[2]))])[0][1], flush=True)
 while True:
     relay.poller.turn()
