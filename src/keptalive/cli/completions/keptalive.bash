@@ -97,7 +97,7 @@ _keptalive() {
             COMPREPLY=($(compgen -A hostname -- "$cur"))
             return
             ;;
-        "run --summary")
+        "run --summary" | "probe --report")
             compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))
             return
             ;;
@@ -128,7 +128,7 @@ _keptalive() {
             __keptalive_words -h --help --policy --summary -v --verbose
             ;;
         "probe")
-            if [[ $cur == -* ]]; then __keptalive_words -h --help --precision --max --connections --rate --tls --http --json; else COMPREPLY=($(compgen -A hostname -- "$cur")); fi
+            if [[ $cur == -* ]]; then __keptalive_words -h --help --precision --max --connections --rate --tls --http --report --json; else COMPREPLY=($(compgen -A hostname -- "$cur")); fi
             ;;
         "serve")
             __keptalive_words -h --help --host --port --max-sleep --max-connections --max-life --json
