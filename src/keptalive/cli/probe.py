@@ -9,9 +9,11 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Callable
+from datetime import datetime, timezone
 
 from keptalive.cli.exits import Exit
 from keptalive.cli.output import escape, print_json
+from keptalive.cli.report_file import add_report_option, report_to
 from keptalive.probing.ladder import Goal
 from keptalive.probing.measure import Progress
 from keptalive.probing.result import ProbeResult, numbers
@@ -75,11 +77,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="request PATH, whose answer is slow: for servers that let only pending requests be idle",
     )
+    add_report_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> Exit:
     """Measure, and print; interrupted, print what is known so far."""
+    with report_to(args.report) as write:
+        result, interrupted = _measure(args)
+        if args.json:
+            print_json({**result.row(), "interrupted": interrupted})
+        else:
+            print("\n".join(_as_text(result, interrupted)))
+        if write is not None:
+            from keptalive.diagnosis.report.of_probe import probe_page
+
+            now = datetime.now(timezone.utc)
+            write(probe_page(result, when=f"{now:%Y-%m-%d %H:%M} UTC", interrupted=interrupted))
+    return Exit.INTERRUPTED if interrupted else _exit(result)
+
+
+def _measure(args: argparse.Namespace) -> tuple[ProbeResult, bool]:
+    """Return what was found, and whether that was interrupted."""
     target = parse_target(args.target, tls=args.tls, http=args.http)
     goal = Goal(args.precision, args.max, args.connections)
     show = None if args.json and not sys.stderr.isatty() else _progress()
@@ -92,12 +111,7 @@ def run(args: argparse.Namespace) -> Exit:
     finally:
         if show is not None and sys.stderr.isatty():
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-    result = session.result()
-    if args.json:
-        print_json({**result.row(), "interrupted": interrupted})
-    else:
-        print("\n".join(_as_text(result, interrupted)))
-    return Exit.INTERRUPTED if interrupted else _exit(result)
+    return session.result(), interrupted
 
 
 def _exit(result: ProbeResult) -> Exit:

@@ -43,7 +43,7 @@ _keptalive() {
     [[ $cur == = ]] && cur=
     [[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}
     if ((COMP_CWORD == 1)); then
-        __keptalive_words demo ps attach run probe diagnose serve lab completion -h --help --version
+        __keptalive_words demo ps attach run probe serve lab completion -h --help --version
         return
     fi
     if [[ $command == lab ]]; then
@@ -77,7 +77,7 @@ _keptalive() {
             ;;
     esac
     case "$command $prev" in
-        "demo --policy" | "attach --policy" | "run --policy" | "diagnose --policy")
+        "demo --policy" | "attach --policy" | "run --policy")
             __keptalive_words azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack
             return
             ;;
@@ -97,11 +97,11 @@ _keptalive() {
             COMPREPLY=($(compgen -A hostname -- "$cur"))
             return
             ;;
-        "run --summary" | "diagnose --cacert" | "diagnose -o" | "diagnose --output")
+        "run --summary" | "probe --report")
             compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))
             return
             ;;
-        "probe --precision" | "probe --max" | "probe --connections" | "probe --rate" | "probe --http" | "diagnose -X" | "diagnose --method" | "diagnose -H" | "diagnose --header" | "diagnose -d" | "diagnose --data" | "diagnose --timeout" | "diagnose --proxy" | "diagnose --connections" | "diagnose --rate" | "serve --port" | "serve --max-sleep" | "serve --max-connections" | "serve --max-life" | "lab run --speed")
+        "probe --precision" | "probe --max" | "probe --connections" | "probe --rate" | "probe --http" | "serve --port" | "serve --max-sleep" | "serve --max-connections" | "serve --max-life" | "lab run --speed")
             :
             return
             ;;
@@ -128,10 +128,7 @@ _keptalive() {
             __keptalive_words -h --help --policy --summary -v --verbose
             ;;
         "probe")
-            if [[ $cur == -* ]]; then __keptalive_words -h --help --precision --max --connections --rate --tls --http --json; else COMPREPLY=($(compgen -A hostname -- "$cur")); fi
-            ;;
-        "diagnose")
-            __keptalive_words -h --help -X --method -H --header -d --data --twice --timeout --proxy --insecure --cacert -o --output --policy --connections --rate --json
+            if [[ $cur == -* ]]; then __keptalive_words -h --help --precision --max --connections --rate --tls --http --report --json; else COMPREPLY=($(compgen -A hostname -- "$cur")); fi
             ;;
         "serve")
             __keptalive_words -h --help --host --port --max-sleep --max-connections --max-life --json

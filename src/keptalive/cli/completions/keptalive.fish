@@ -97,6 +97,7 @@ complete -c keptalive -n '__keptalive_at probe' -l connections -x -d 'open so ma
 complete -c keptalive -n '__keptalive_at probe' -l rate -x -d 'open so many connections a second, 0 for no limit (default 10)'
 complete -c keptalive -n '__keptalive_at probe' -l tls -d 'do a TLS handshake, for servers that hang up on who is silent'
 complete -c keptalive -n '__keptalive_at probe' -l http -x -d 'request PATH, whose answer is slow: for servers that let only pending requests be idle'
+complete -c keptalive -n '__keptalive_at probe' -l report -r -F -d 'write a page to hand to whoever runs the network: HTML, one file, nothing from elsewhere'
 complete -c keptalive -n '__keptalive_at probe' -l json -d 'print one JSON object'
 complete -c keptalive -n '__keptalive_at probe' -x -a '(__fish_print_hostnames)' -d 'where to connect to; the port is 443 if none is given'
 

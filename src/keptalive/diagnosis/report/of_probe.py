@@ -38,8 +38,8 @@ _STEPS: dict[Behaviour, tuple[tuple[str, str], ...]] = {
         (
             _NETWORK,
             "A firewall, a NAT gateway or a load balancer on this path forgets established connections that "
-            "are silent for that long, and resets them. Raise its idle timeout for TCP above the longest wait "
-            "of the applications.",
+            "are silent for that long, and resets them. Raise its idle timeout for TCP above the longest "
+            "wait of the applications.",
         ),
         _HOLD,
     ),
@@ -83,15 +83,19 @@ def probe_page(result: ProbeResult, *, when: str, interrupted: bool = False) -> 
 
 
 def _sentence(result: ProbeResult, interrupted: bool) -> str:
-    sentence = SENTENCES[result.behaviour]
-    if result.behaviour == "unreachable" and result.error:
+    """Return the verdict with its figure."""
+    sentence, behaviour = SENTENCES[result.behaviour], result.behaviour
+    if behaviour in _FORGETS and result.idle_timeout is not None:
+        then = "tells nobody" if behaviour == "silent" else "resets them"
+        sentence = (
+            f"The path forgets connections that are silent for {result.idle_timeout:.1f} s, and {then}."
+        )
+    elif behaviour == "unreachable" and result.error:
         sentence = f"{sentence.rstrip('.')}: {result.error}."
-    if result.idle_timeout is not None:
-        sentence += f" It does so after {result.idle_timeout:.1f} s of silence."
-    elif result.behaviour == "closed-by-peer" and result.closed_after is not None:
-        sentence += f" It does so after {result.closed_after:.1f} s."
-    elif result.behaviour == "outlived" and result.alive_at is not None:
-        sentence += f" That was {result.alive_at:.0f} s."
+    elif behaviour == "closed-by-peer" and result.closed_after is not None:
+        sentence = f"{sentence.rstrip('.')}: after {result.closed_after:.1f} s."
+    elif behaviour == "outlived" and result.alive_at is not None:
+        sentence = f"{sentence.rstrip('.')}: {result.alive_at:.0f} s."
     return f"Interrupted. What is known so far: {sentence}" if interrupted else sentence
 
 
@@ -105,7 +109,9 @@ def _facts(result: ProbeResult) -> Iterator[Markup]:
         told = "nobody is told" if result.behaviour == "silent" else "an RST"
         yield fact("At expiry", told)
     if result.policy is not None and result.behaviour in _FORGETS:
-        yield fact("Keepalive that holds it", str(result.policy), tone="good")
+        policy = result.policy
+        figures = f"idle {policy.idle} s, interval {policy.interval} s, count {policy.count}"
+        yield fact("Keepalive that holds it", figures, tone="good")
     if result.behaviour == "probes-filtered":
         yield fact("Keepalive", "ends healthy connections here", tone="bad")
 
@@ -126,7 +132,7 @@ def _body(result: ProbeResult) -> Iterator[Markup]:
     if result.presets:
         yield section("What has such a timeout by default", listing(_presets(result)))
     rows = [*numbers(result), ("questions lost on the way", f"{result.loss:.0%}")]
-    yield section("Measured", table(("", ""), rows))
+    yield section("Measured", table(("What", "Figure"), rows, class_="facts-of"))
 
 
 def _caption(result: ProbeResult) -> str:
@@ -144,24 +150,31 @@ def _caption(result: ProbeResult) -> str:
 
 
 def _holding(result: ProbeResult) -> Iterator[Markup]:
+    """How to set the policy: on one socket, on a host, for a program, in Python."""
     policy = result.policy
     if policy is None or result.behaviour not in _FORGETS:
         return
+    idle, interval, count = policy.idle, policy.interval, policy.count
     yield tag(
         "p",
-        f"First probe after {policy.idle} s of silence, an unanswered one repeated each {policy.interval} s, "
-        f"given up after {policy.count}. On Linux, for one socket or for all that have SO_KEEPALIVE:",
+        f"The first probe after {idle} s of silence; one that is not answered is repeated each {interval} s, "
+        f"and the connection given up after {count}:",
     )
     yield code(
-        f"TCP_KEEPIDLE={policy.idle} TCP_KEEPINTVL={policy.interval} TCP_KEEPCNT={policy.count}\n"
-        f"sysctl -w net.ipv4.tcp_keepalive_time={policy.idle} net.ipv4.tcp_keepalive_intvl={policy.interval} "
-        f"net.ipv4.tcp_keepalive_probes={policy.count}"
-    )
-    yield tag("p", "Any program, without a change to it, and in Python:")
-    yield code(
-        f"keptalive run --policy {policy} -- PROGRAM\n"
-        f"keptalive.hold(client, keptalive.Policy(idle={policy.idle}, interval={policy.interval}, "
-        f"count={policy.count}))"
+        f"""\
+# a socket, in any language: SO_KEEPALIVE on, and
+TCP_KEEPIDLE = {idle}, TCP_KEEPINTVL = {interval}, TCP_KEEPCNT = {count}
+
+# all sockets of a Linux host that have SO_KEEPALIVE
+sysctl -w net.ipv4.tcp_keepalive_time={idle}
+sysctl -w net.ipv4.tcp_keepalive_intvl={interval}
+sysctl -w net.ipv4.tcp_keepalive_probes={count}
+
+# a program, as it is
+keptalive run --policy {policy} -- PROGRAM
+
+# a client in Python
+keptalive.hold(client, keptalive.Policy(idle={idle}, interval={interval}, count={count}))"""
     )
 
 
