@@ -9,10 +9,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-# In a row, with nobody's answer in between: at 20 % loss each way, once in 40 times, and all it costs is one
-# connection more.
-_DEEP = 4
-
 
 class _Gap(NamedTuple):
     """Between two answers that followed each other."""
@@ -27,7 +23,8 @@ class Darkness:
 
     def __init__(self) -> None:
         self._gaps: list[_Gap] = []
-        self._last = float("-inf")
+        self.last_answer = float("-inf")  # when anybody answered last
+        self._last = float("-inf")  # when that question had been asked
         self._unheard = 0
 
     def answered(self, asked: float, now: float) -> None:
@@ -35,16 +32,11 @@ class Darkness:
         if self._unheard:
             self._gaps.append(_Gap(self._last, now, self._unheard))
             self._unheard = 0
-        self._last = asked
+        self._last, self.last_answer = asked, now
 
     def unheard(self) -> None:
         """Note that one that must live has not answered."""
         self._unheard += 1
-
-    @property
-    def deep(self) -> bool:
-        """True if so many went unheard since the last answer that it is no chance."""
-        return self._unheard >= _DEEP
 
     def hides(self, at: float, times: int) -> bool:
         """Tell whether somebody went unheard so many *times* in the gap around that moment."""

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from keptalive.probing import ladder
 from keptalive.probing.crew import Crew
-from keptalive.probing.darkness import Darkness
 from keptalive.probing.estimate import Bracket, Trial
 from keptalive.probing.ladder import Ask, Goal
 from keptalive.probing.rung import AGAIN, FLOOR, Answer, Rung
@@ -22,7 +21,7 @@ from keptalive.probing.wire import Wire
 
 _OUTAGE = 15.0  # s without an answer from anybody, after which it was not the silence that killed
 _BLUR = 0.03  # s by which silences are vague: ticks of the kernel's clock at both ends, and a busy machine
-_YOUNG = 0.9  # of the longest silence that was survived: whoever dies earlier did not die of silence
+_YOUNG = 0.95  # of the longest silence that was survived: whoever dies earlier did not die of silence
 _DUE = 0.001  # s: what is due so soon is due now; less than that no event loop can wait
 _TICK = 0.5  # s between reports of progress
 #: How many times the timeout itself contradictory evidence may take to be resolved.
@@ -59,9 +58,8 @@ class Measurement:
         self._asking: dict[int, float] = {}  # rung -> the silence it is being asked about
         self._suspects: dict[int, tuple[float, float]] = {}  # rung -> its silence, and when it was asked
         self._reached = 0.0  # the longest silence asked about
-        self._last_alive = 0.0
         self._witness_called = 0.0
-        self._darkness = Darkness()
+        self._darkness = self._crew.weather.darkness
         self._loop = asyncio.get_running_loop()
         self._begun = self._told = self._loop.time()
 
@@ -138,7 +136,7 @@ class Measurement:
         if dead is not None:
             pace = AGAIN if self._unwitnessed() else max(FLOOR, alive / 2)
             ask = ladder.witness(idle, FLOOR, self._witness_called + pace, now)
-            if ask is None or ask.age > max(alive, 2 * FLOOR) or self._darkness.deep:
+            if ask is None or ask.age > max(alive, 2 * FLOOR) or self._dark_at(now):
                 # Nobody was idle so shortly that it must live, or even those go unheard: is the path there?
                 self._crew.call_spare()
             if ask is not None:
@@ -170,7 +168,11 @@ class Measurement:
 
     def _unwitnessed(self) -> bool:
         """Tell whether nobody has answered since a connection became suspect."""
-        return any(since > self._last_alive for _, since in self._suspects.values())
+        return any(since > self._darkness.last_answer for _, since in self._suspects.values())
+
+    def _dark_at(self, at: float) -> bool:
+        """Tell whether the path may have been down at that moment: where nothing is ever lost, one tells."""
+        return self._darkness.hides(at, 2 if self._crew.weather.lossy else 1)
 
     # -- asking ----------------------------------------------------------------------------------------
 
@@ -200,32 +202,29 @@ class Measurement:
         age, survived = rung.age(since), self.evidence.bracket().alive or 0.0
         asked: list[tuple[float, float]] = []  # when, and how long the silence was at most
         while True:
-            path_is_up = since < self._last_alive  # another answered, and one burst more follows
+            path_is_up = since < self._darkness.last_answer  # another answered, and one burst more follows
             answer = await rung.ask()
             # On a path that loses, the first probe of the burst may not have arrived.
             sent = rung.sent[1 if weather.lossy else 0]
             asked.append((sent, rung.age_at_most(sent)))
             if answer is Answer.ALIVE:
-                self._darkness.answered(rung.began, self._loop.time())
                 await self._survived(rung, age, len(asked))
                 return
             if rung.wire.end is not None and rung.wire.end.kind == "fin":
                 self._crew.ended_unasked(rung, rung.wire.end)
                 return
-            witness &= since > self._last_alive  # it is its own silence, if others answer meanwhile
+            witness &= since > self._darkness.last_answer  # it is its own silence, if others answer meanwhile
             if witness and asked[-1][1] < survived:
                 self._darkness.unheard()
-            # Where nothing is ever lost, one unheard question is an outage.
-            dark = 2 if weather.lossy else 1
-            told = [at_most for at, at_most in asked if not self._darkness.hides(at, dark)]
+            told = [at_most for at, at_most in asked if not self._dark_at(at)]
             if answer is Answer.ENDED or len(asked) >= weather.doubt:
                 self._suspects[rung.number] = (told or [asked[-1][1]])[0], since
                 self._crew.event.set()
-            if answer is Answer.ENDED and since < self._last_alive:
+            if answer is Answer.ENDED and since < self._darkness.last_answer:
                 break
             if path_is_up and len(told) >= weather.bursts:
                 break
-            if self._last_alive < since < self._loop.time() - _OUTAGE:
+            if self._darkness.last_answer < since < self._loop.time() - _OUTAGE:
                 self.evidence.outage = True
                 return
             await rung.pause()
@@ -237,7 +236,6 @@ class Measurement:
         self._crew.weather.note(bursts)
         if rung.number != self._crew.spare:
             self.evidence.died_young = 0
-        self._last_alive = self._loop.time()
         self.evidence.disturbed = 0
         self.evidence.trials.append(Trial(True, age))
         await rung.rest()

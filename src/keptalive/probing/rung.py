@@ -16,6 +16,7 @@ from bisect import insort
 from dataclasses import dataclass, field
 from enum import Enum
 
+from keptalive.probing.darkness import Darkness
 from keptalive.probing.wire import TICK, Wire
 
 #: Seconds of silence before a probe can be sent: the kernel's shortest TCP_KEEPIDLE, and a timer's lateness.
@@ -47,6 +48,7 @@ class Weather:
     asked: int = 0  # bursts on connections that turned out to be alive
     lost: int = 0  # those of them that went without an answer
     round_trip: float = 0.0  # s
+    darkness: Darkness = field(default_factory=Darkness)
     _round_trips: list[float] = field(default_factory=list)
 
     def note(self, bursts: int) -> None:
@@ -190,6 +192,8 @@ class Rung:
             self.wire.hush()
             sent = sent or [self._loop.time() if self.wire.end is None else self.wire.end.at]
             self.sent = sent[0], sent[-1]
+        if answer is Answer.ALIVE:
+            self.weather.darkness.answered(self.began, self._loop.time())
         return answer or Answer.SILENT
 
     def _ended(self) -> bool:
