@@ -1,8 +1,6 @@
-"""elasticsearch: one search, by urllib3, and asynchronously by aiohttp."""
+"""elasticsearch: one search, by urllib3; asynchronously by aiohttp, held by httpx."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from matrix.cells import Target
 from matrix.drivers.base import Sdk, on_asyncio
@@ -18,22 +16,21 @@ class Elastic(Sdk):
 
         return elasticsearch.Elasticsearch(self.cell.url, request_timeout=3600, max_retries=0)
 
-    def to_hold(self, target: Target) -> list[Any]:
-        return [node.pool for node in target.transport.node_pool.all()]
-
     async def fetch(self, target: Target) -> str:
         return ANSWER if target.search(index="slow")["end"] == "slept" else ""
 
 
 class AsyncElastic(Elastic):
-    needs = ("elasticsearch", "aiohttp")
+    needs = ("elasticsearch", "aiohttp", "httpx")
     run = staticmethod(on_asyncio)
-    ways = ("installed",)
 
     async def open(self) -> Target:
         import elasticsearch
 
-        return elasticsearch.AsyncElasticsearch(self.cell.url, request_timeout=3600, max_retries=0)
+        node_class = {"node_class": "httpxasync"} if self.cell.variant == "held" else {}
+        return elasticsearch.AsyncElasticsearch(
+            self.cell.url, request_timeout=3600, max_retries=0, **node_class
+        )
 
     async def fetch(self, target: Target) -> str:
         return ANSWER if (await target.search(index="slow"))["end"] == "slept" else ""

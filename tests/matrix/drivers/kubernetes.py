@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
-
 import keptalive
 from matrix.cells import KEEPING, Target
 from matrix.drivers.base import Sdk
@@ -31,9 +29,6 @@ class Kubernetes(Sdk):
         if self.cell.variant == "switch":
             configuration.keep_alive = True
         return client.ApiClient(configuration)
-
-    def to_hold(self, target: Target) -> list[Any]:
-        return [target.rest_client.pool_manager]
 
     async def fetch(self, target: Target) -> str:
         from kubernetes import client
