@@ -42,7 +42,7 @@ error = TimeoutError("timed out")
 async def main():
     global sock, client
 """
-_SOCKET = "sock = socket.create_connection((host, port))"
+_SOCKET = "keptalive.uninstall(); sock = socket.create_connection((host, port))"
 _AFTER = "\nasyncio.run(main())\n"
 
 
