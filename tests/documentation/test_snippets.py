@@ -40,7 +40,7 @@ host, port = server.server_address
 error = TimeoutError("timed out")
 
 async def main():
-    global sock, client
+    global client, keptalive, requests, sock
 """
 _SOCKET = "keptalive.uninstall(); sock = socket.create_connection((host, port))"
 _AFTER = "\nasyncio.run(main())\n"
