@@ -134,6 +134,15 @@ complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_progr
 complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_program 3 --fault --engine --speed | string collect)' -l speed -x -d 'divide the fault\'s times by N (default 1)'
 complete -c keptalive -n '__keptalive_at lab run' -x -a '(__keptalive_beyond 3 --fault --engine --speed)'
 
+# lab relay
+complete -c keptalive -n '__keptalive_at lab; and test (count (commandline -opc)) -eq 2' -a relay -d 'put the firewall between your program and a real server'
+complete -c keptalive -n '__keptalive_at lab relay' -s h -l help -d 'show this help message and exit'
+complete -c keptalive -n '__keptalive_at lab relay' -l to -x -a '(__fish_print_hostnames)' -d 'the server'
+complete -c keptalive -n '__keptalive_at lab relay' -l listen -x -d 'an address of this machine; port 0 takes a free one (default 127.0.0.1:0: this machine alone)'
+complete -c keptalive -n '__keptalive_at lab relay' -l fault -x -a 'idle-drop idle-reset idle-reset-both idle-close gateway-timeout probes-filtered nat-rebind one-way blackhole outage state-lost loss delay' -d 'what goes wrong (default idle-drop:5)'
+complete -c keptalive -n '__keptalive_at lab relay' -l speed -x -d 'divide the fault\'s times by N (default 1)'
+complete -c keptalive -n '__keptalive_at lab relay' -l json -d 'print one JSON object a line'
+
 # lab faults
 complete -c keptalive -n '__keptalive_at lab; and test (count (commandline -opc)) -eq 2' -a faults -d 'list the faults'
 complete -c keptalive -n '__keptalive_at lab faults' -s h -l help -d 'show this help message and exit'
