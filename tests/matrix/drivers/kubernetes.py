@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+
 import keptalive
 from matrix.cells import KEEPING, Target
 from matrix.drivers.base import Sdk
