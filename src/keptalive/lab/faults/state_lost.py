@@ -14,7 +14,7 @@ from keptalive.lab.faults.fault import Fault, seconds, written
 
 @dataclass(frozen=True)
 class StateLost(Fault):
-    """Forget, at *time*, every connection in the server's name: RST to what the client then sends."""
+    """Have the server forget every connection at *time*, as if it rebooted: RST to what comes then."""
 
     name: ClassVar[str] = "state-lost"
     syntax: ClassVar[str] = "state-lost@TIME"
