@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT / "docs"))
 from generating.bash import bash
 from generating.drawings import drawing, names
 from generating.explanations import explanations
+from generating.faults import faults
 from generating.fish import fish
 from generating.grammar import commands
 from generating.manual import manual
@@ -30,6 +31,7 @@ from keptalive.cli.main import VERBS
 
 FILES: dict[str, Callable[[], str]] = {
     "docs/reference/explanations.md": explanations,
+    "docs/reference/faults.md": faults,
     "docs/reference/platforms.md": platforms,
     "docs/reference/presets.md": presets,
     "docs/reference/python.md": python_api,
