@@ -35,6 +35,7 @@ class Outcome:
 
     diagnosis: Diagnosis
     seconds: float
+    stalled: float  # seconds by which this busy machine came too late to everything
     left: int  # connections that the server still knew
 
     @property
@@ -50,7 +51,6 @@ async def diagnose(lab: Lab, held: str, url: str | None = None, **how: Any) -> D
     session = Session(
         url or f"{lab.url}/sleep/{SECONDS}",
         timers=Timers(*map(int, held.split(":"))),
-        rate=0,
         make_socket=lab.client_socket,
         **{"timeout": 60.0, "proxy": "none", **how},
     )
@@ -188,7 +188,9 @@ LEAVING = {
     "never answers": "nothing arrives there",
     "path goes down one way": "nothing arrives there",
     "squid before the firewall": "they are squid's",
+    "server restarts and forgets": "the lab's server has not really forgotten them",
     "gateway times out": "they are the gateway's",
+    "load balancer closes": "they are the load balancer's",
     "firewall forgets, 5 % loss": "a reset is sent once, and may be lost",
 }
 
@@ -202,7 +204,7 @@ def late(outcome: Outcome) -> float:
         ends.append(held.ended_at or (held.pokes[0].at if held.pokes else 0.0))
     if ladder is not None and ladder.idle_timeout is not None:
         ends.append(1.3 * ladder.idle_timeout)
-    return outcome.seconds - max(ends)
+    return outcome.seconds - outcome.stalled - max(ends)
 
 
 async def run(name: str) -> Outcome:
@@ -210,9 +212,22 @@ async def run(name: str) -> Outcome:
     fault, world = WORLDS[name]
     lab = await asyncio.to_thread(open_lab, fault)
     try:
-        began = time.monotonic()
-        diagnosis = await world(lab, CAUSES[name].held)
+        began, stalls = time.monotonic(), [0.0]
+        heartbeat = asyncio.ensure_future(_beat(stalls))
+        try:
+            diagnosis = await world(lab, CAUSES[name].held)
+        finally:
+            heartbeat.cancel()
         seconds = time.monotonic() - began
-        return Outcome(diagnosis, seconds, await asyncio.to_thread(obstacles.left_at_the_server, lab))
+        left = await asyncio.to_thread(obstacles.left_at_the_server, lab)
+        return Outcome(diagnosis, seconds, stalls[0], left)
     finally:
         await asyncio.to_thread(lab.close)
+
+
+async def _beat(stalls: list[float]) -> None:
+    """Sum up by how much a clock that ticks ten times a second is late."""
+    while True:
+        before = time.monotonic()
+        await asyncio.sleep(0.1)
+        stalls[0] += time.monotonic() - before - 0.1

@@ -121,7 +121,12 @@ def run(args: argparse.Namespace) -> Exit:
         print_json(diagnosis.row())
     else:
         print("\n".join(as_text(diagnosis)))
-    return Exit.INTERRUPTED if interrupted else _EXITS[MEANINGS[diagnosis.verdict].exit]
+    return Exit.INTERRUPTED if interrupted else exit_for(diagnosis)
+
+
+def exit_for(diagnosis: Diagnosis) -> Exit:
+    """Return the exit code of a verdict."""
+    return _EXITS[MEANINGS[diagnosis.verdict].exit]
 
 
 def _headers(text: str) -> list[tuple[str, str]]:
