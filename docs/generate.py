@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
 
 from generating.bash import bash
+from generating.command_line import command_line
 from generating.drawings import drawing, names
 from generating.explanations import explanations
 from generating.faults import faults
@@ -30,6 +31,7 @@ from generating.zsh import zsh
 from keptalive.cli.main import VERBS
 
 FILES: dict[str, Callable[[], str]] = {
+    "docs/reference/command-line.md": command_line,
     "docs/reference/explanations.md": explanations,
     "docs/reference/faults.md": faults,
     "docs/reference/platforms.md": platforms,
