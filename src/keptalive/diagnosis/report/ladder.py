@@ -42,6 +42,12 @@ def ladder(result: ProbeResult) -> Markup | None:
     return tag("svg", *parts, viewBox=f"0 0 {_WIDTH} {height:.0f}", role="img", aria_label=label)
 
 
+def timeout(result: ProbeResult) -> str:
+    """Return the idle timeout that was found, with how far it may be off."""
+    middle, dead = result.idle_timeout or 0.0, result.dead_at or 0.0
+    return f"{middle:.2f} s ± {dead - middle:.2f} s{'' if result.sure else ', not sure'}"
+
+
 def _zones(result: ProbeResult, scale: Scale, bottom: float) -> Markup:
     """Colour what is proved harmless, and what is proved deadly."""
     parts = []

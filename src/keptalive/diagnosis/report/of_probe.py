@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keptalive.diagnosis.report.ladder import ladder
+from keptalive.diagnosis.report.ladder import ladder, timeout
 from keptalive.diagnosis.report.markup import Markup, join, tag
 from keptalive.diagnosis.report.page import code, fact, figure, listing, note, page, section, table
 from keptalive.probing.result import ProbeResult, numbers
@@ -100,9 +100,8 @@ def _sentence(result: ProbeResult, interrupted: bool) -> str:
 
 
 def _facts(result: ProbeResult) -> Iterator[Markup]:
-    if result.idle_timeout is not None and result.dead_at is not None:
-        half = result.dead_at - result.idle_timeout
-        yield fact("Idle timeout", f"{result.idle_timeout:.2f} s ± {half:.2f} s{_doubt(result)}", tone="bad")
+    if result.idle_timeout is not None:
+        yield fact("Idle timeout", timeout(result), tone="bad")
     elif result.alive_at is not None:
         yield fact("Alive after", f"{result.alive_at:.1f} s of silence", tone="good")
     if result.behaviour in _FORGETS:
@@ -114,10 +113,6 @@ def _facts(result: ProbeResult) -> Iterator[Markup]:
         yield fact("Keepalive that holds it", figures, tone="good")
     if result.behaviour == "probes-filtered":
         yield fact("Keepalive", "ends healthy connections here", tone="bad")
-
-
-def _doubt(result: ProbeResult) -> str:
-    return "" if result.sure else ", not sure"
 
 
 def _body(result: ProbeResult) -> Iterator[Markup]:

@@ -67,8 +67,9 @@ def _lane(arm: Arm, diagnosis: Diagnosis, scale: Scale, y: float) -> Markup:
         tag("text", _subtitle(arm), class_="soft", x=8, y=y + 10),
     ]
     if arm.connected_at is None:
-        x = scale.at(arm.ended_at or 0.0)
-        return join(*parts, cross(x, y, 6), _label(f"{_end(arm)}", x, y - 14, "strong bad"))
+        over = _over(arm, diagnosis)
+        parts += [_stretch("gone", 0.0, over, scale, y), cross(scale.at(over), y, 6)]
+        return join(*parts, _label(_end(arm), scale.at(over), y - 14, "strong bad"))
     parts += [_line(arm, diagnosis, scale, y), _grave(_forgotten(arm, diagnosis), scale, y)]
     parts += [_mark(event.kind, scale.at(event.at), y) for event in events(arm)]
     if arm.sent_at is not None:
