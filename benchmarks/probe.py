@@ -1,7 +1,7 @@
 """What `keptalive probe` costs, and how often it is right: in the kernel lab, and over simulated paths.
 
     python benchmarks/probe.py [T ...]         the bracket and the time, for each idle timeout (5 13 20 60)
-    python benchmarks/probe.py --loss PERCENT RUNS  behind a firewall of 5 s that loses packets (root, nft)
+    python benchmarks/probe.py --loss PERCENT RUNS  behind a firewall of 5 s that loses packets
     python benchmarks/probe.py --simulate RUNS      as many simulated paths at 0, 5 and 20 per cent loss
     python benchmarks/probe.py --sequential         doubling and bisection, one connection at a time, at 5 s
 
@@ -29,7 +29,6 @@ from keptalive.probing.result import ProbeResult
 from keptalive.probing.session import Session
 from keptalive.probing.target import Target
 from keptalive.probing.wire import TcpWire
-from probing.obstacles import lose
 from probing.simulation import Path as SimulatedPath
 from probing.simulation import SimulatedWire, run
 
@@ -95,9 +94,8 @@ async def under_loss(part: float, runs: int) -> int:
 
     async def one() -> None:
         async with gate:
-            lab = await asyncio.to_thread(open_lab, "idle-drop:5", "kernel")
+            lab = await asyncio.to_thread(open_lab, f"idle-drop:5,loss:{part:g}", "packet")
             try:
-                await asyncio.to_thread(lose, lab, part)
                 result = await measure(lab)
             finally:
                 await asyncio.to_thread(lab.close)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
 
 from generating.bash import bash
+from generating.drawings import drawing, names
 from generating.explanations import explanations
 from generating.fish import fish
 from generating.grammar import commands
@@ -35,6 +37,7 @@ FILES: dict[str, Callable[[], str]] = {
     "src/keptalive/cli/completions/keptalive.bash": lambda: bash(commands(), VERBS),
     "src/keptalive/cli/completions/_keptalive": lambda: zsh(commands(), VERBS),
     "src/keptalive/cli/completions/keptalive.fish": lambda: fish(commands(), VERBS),
+    **{f"docs/figures/{fault}-{arm}.svg": partial(drawing, fault, arm) for fault, arm in names()},
 }
 
 

@@ -1,4 +1,4 @@
-"""The documentation is true: links lead somewhere, examples run. docs/ has what needs Linux."""
+"""The documentation is true: links lead somewhere, examples run. documentation/ has what needs Linux."""
 
 from __future__ import annotations
 

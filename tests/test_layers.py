@@ -123,6 +123,8 @@ def test_no_client_module_imports_another_unless_its_library_does() -> None:
         "httpx_family": {"httpcore", "httpx_aiohttp"},
         "httpx_aiohttp": {"aiohttp"},
         "sdks": {"httpx", "httpx2"},
+        "kubernetes": {"urllib3"},
+        "elasticsearch": {"urllib3", "requests", "httpx", "aiohttp"},
         **{
             name: {"plain_sockets"}
             for name in ("anyio", "asyncio_streams", "tornado", "trio_streams", "websockets")

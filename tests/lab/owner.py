@@ -18,8 +18,8 @@ from keptalive.lab import open_lab
 
 def main() -> None:
     with open_lab("idle-drop:60", sys.argv[1]) as lab:
-        # What a command starts, the kernel engine ends as well.
-        script = "sleep 300 & echo $!; wait" if lab.engine == "kernel" else "echo; exec sleep 300"
+        # What a command starts, an engine with namespaces ends as well.
+        script = "sleep 300 & echo $!; wait" if lab.engine != "relay" else "echo; exec sleep 300"
         shell = lab.popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True)
         lab.popen_server(["sleep", "300"])
         pids = [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]

@@ -82,7 +82,7 @@ def kill(engine: str, victims: Sequence[str]) -> dict[str, Any]:
 @pytest.mark.timeout(400)
 def test_nothing_outlives_a_kill_of_any_process(engine: str) -> None:
     """Twenty times each: the process that opened the lab; its firewall and its server."""
-    helpers = ["slow_server", "holder" if engine == "kernel" else "relay"]
+    helpers = ["slow_server", {"kernel": "holder", "packet": "middlebox", "relay": "relay"}[engine]]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         kills = [
             pool.submit(kill, engine, victims) for victims in (["owner"], helpers) for _ in range(ROUNDS)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import keptalive
 from keptalive.lab import Lab
-from keptalive.lab.engines.kernel import KernelLab
+from keptalive.lab.engines.namespaced import NamespacedLab
 
 # A server's own packets are not dropped where they leave: its kernel would notice, and abandon half-open
 # connections, which no packet lost on the way makes it do.
@@ -30,15 +30,6 @@ table inet loss {{
     meta l4proto tcp numgen random mod 10000 < {leaving} drop
   }}
 }}
-"""
-# A firewall of the client's own that forgets, and rejects what it does not know.
-_RESET_UNKNOWN = """
-table inet resets {
-  chain leaving {
-    type filter hook output priority 0;
-    ct state invalid meta l4proto tcp tcp flags & (syn|rst) == 0x0 reject with tcp reset
-  }
-}
 """
 # 52 bytes: an IPv4 segment with a time stamp and nothing else, as keepalive probes are.
 _DROP_EMPTY = """
@@ -68,7 +59,7 @@ table inet forgets {
 
 
 def _run(lab: Lab, side: str, argv: list[str], text: str = "") -> str:
-    assert isinstance(lab, KernelLab)
+    assert isinstance(lab, NamespacedLab)
     network, user = lab._networks[side], lab._user
     enter = [sys.executable, str(Path(__file__).with_name("enter.py"))]
     done = subprocess.run(
@@ -94,12 +85,6 @@ def lose(lab: Lab, part: float) -> None:
     share = round(part * 10000)
     _rules(lab, "client", _DROP_SOME.format(arriving=share, leaving=share // 2))
     _rules(lab, "server", _DROP_SOME.format(arriving=share // 2, leaving=0))
-
-
-def reset_after(lab: Lab, seconds: int) -> None:
-    """Forget after that time on the client's side, and answer what comes then with an RST."""
-    _track(lab, tcp_timeout_established=seconds, tcp_loose=0)
-    _rules(lab, "client", _RESET_UNKNOWN)
 
 
 def forget_loosely(lab: Lab, seconds: int) -> None:
@@ -133,7 +118,9 @@ def left_at_the_server(lab: Lab) -> int:
     """Count the connections that the server's kernel still knows, once what is on its way has arrived."""
     left = -1
     for _ in range(10):
-        ends = [line.split()[3:5] for line in _run(lab, "server", ["ss", "-Htn"]).splitlines()]
+        listing = lab.popen_server(["ss", "-Htn"], stdout=subprocess.PIPE, text=True)
+        ends = [line.split()[3:5] for line in listing.communicate(timeout=30)[0].splitlines()]
+        assert listing.returncode == 0
         # What the server's programs have among themselves is none of ours.
         left = sum(local.rpartition(":")[0] != remote.rpartition(":")[0] for local, remote in ends)
         if left == 0:

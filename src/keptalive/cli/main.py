@@ -24,6 +24,7 @@ VERBS = {
     "attach": "turn keepalive on for the connections of a running program",
     "run": "run any program with keepalive on every connection of its process tree",
     "probe": "how long a connection on a path may be idle, and what happens then",
+    "diagnose": "what kills a long request, and whether keepalive helps: plain and held at once",
     "serve": "the far end of a path that you own: an idle listener and a slow endpoint",
     "lab": "the firewall that forgets, for your own tests",
     "completion": "what teaches bash, zsh or fish to complete all of this",

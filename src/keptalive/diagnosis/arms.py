@@ -16,7 +16,7 @@ from keptalive.diagnosis.line import Line, ProxyRefused
 from keptalive.diagnosis.recorder import Recorder
 from keptalive.diagnosis.response import NotHttp, Response
 from keptalive.errors import BadInput
-from keptalive.probing.rung import Answer, Rung, Weather
+from keptalive.probing.rung import FLOOR, Answer, Rung, Weather
 from keptalive.sockets import format_address
 
 #: Seconds that a connection, with its tunnel and TLS handshake, may take: SYNs leave at 0, 1, 3 and 7 s.
@@ -172,21 +172,29 @@ class RunningArm:
         if info.unacked:
             await self._ask_by_data(b"")
             return
-        begun = self.now
-        idle_for = self.idle_for
+        begun, idle_for = self.now, self.idle_for
+        self.line.prepare()
+        try:
+            # No probe can be sent to who was heard of within the last second.
+            await asyncio.sleep(max(0.0, FLOOR - idle_for))
+            reply = await self._ask_by_probes(weather)
+        finally:
+            self.line.resume()
+        self.pokes.append(Poke(begun, "probes", reply, idle_for))
+
+    async def _ask_by_probes(self, weather: Weather) -> Reply:
         rung = Rung(0, self.line, weather)
-        reply: Reply = "silent"
         for burst in range(1, 100):
             answer = await rung.ask()
             if answer is Answer.ALIVE:
                 weather.note(burst)
-                reply = "answered"
-            elif answer is Answer.ENDED:
-                reply = self._end_as_reply()
-            if answer is not Answer.SILENT or burst >= weather.bursts:
+                return "answered"
+            if answer is Answer.ENDED:
+                return self._end_as_reply()
+            if burst >= weather.bursts:
                 break
             await rung.pause()
-        self.pokes.append(Poke(begun, "probes", reply, idle_for))
+        return "silent"
 
     async def ask_by_data(self) -> None:
         """Ask by two bytes that HTTP ignores: what filters probes lets data pass."""

@@ -17,9 +17,8 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from tempfile import SpooledTemporaryFile
-from typing import IO
 
+from keptalive.diagnosis.answers import Answers
 from keptalive.diagnosis.arms import RunningArm
 from keptalive.diagnosis.evidence import Evidence, Timers
 from keptalive.diagnosis.line import Line
@@ -34,7 +33,6 @@ _SUSPECT = 0.5  # s after which the second arm is prepared to be asked
 _PATIENCE = 10.0
 _DOOMED = 1.25  # times the path's idle timeout: who was silent for longer should be dead
 _REDIRECTS = (301, 302, 303, 307, 308)
-_IN_MEMORY = 1 << 20  # bytes of an answer that are kept before a file takes them
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Plan:
     both: bool  # False: the held arm alone
     connections: int  # for the measurement meanwhile; 0: none
     rate: float  # of them, a second; 0: no limit
-    keep: bool = False  # the answer, for `Experiment.answer`
+    answers: Answers
 
 
 class Experiment:
@@ -73,7 +71,6 @@ class Experiment:
         self._began, self._clock = self._loop.time(), datetime.now(timezone.utc)
         self._event = asyncio.Event()
         self._questions: Questions | None = None
-        self._bodies: dict[bool, IO[bytes]] = {}
         self._sent_at = 0.0
         self._over_at: float | None = None  # what is done afterwards is no evidence
 
@@ -103,7 +100,11 @@ class Experiment:
                 await self._clean_up()
         finally:
             self._over_at = self.now
-            await self._clean_up()
+            try:
+                await self._clean_up()
+                self._save()
+            finally:
+                self.plan.answers.close()
 
     # -- connecting ---------------------------------------------------------------------------------------
 
@@ -136,16 +137,8 @@ class Experiment:
             changed=self._event.set,
             make_socket=self._make_socket,
         )
-        sink = self._sink(held=timers is not None) if self.plan.keep else None
+        sink = self.plan.answers.sink(held=timers is not None)
         return RunningArm(line, self._request.method, timers, began=self._began, sink=sink)
-
-    def _sink(self, *, held: bool) -> Callable[[bytes], None]:
-        body = self._bodies[held] = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
-
-        def sink(data: bytes) -> None:
-            body.write(data)
-
-        return sink
 
     def _follow(self) -> bool:
         """Prepare the request that a redirect asks for, if all arms were answered with the same one."""
@@ -253,6 +246,13 @@ class Experiment:
         stop = [] if self.meanwhile is None else [self.meanwhile.stop()]
         await asyncio.gather(self._close_arms(), *stop)
 
+    def _save(self) -> None:
+        """Keep the answer, the held arm's if both were answered."""
+        for arm in self.arms:
+            if arm.outcome == "answered":
+                self.plan.answers.save(held=arm.held)
+                return
+
     def evidence(self, *, interrupted: bool = False) -> Evidence:
         """Return what is known now."""
         return Evidence(
@@ -266,12 +266,3 @@ class Experiment:
             interrupted=interrupted,
             began=self._clock.strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
-
-    def answer(self) -> IO[bytes] | None:
-        """Return the body of the answer, from its beginning: the held arm's, if both were answered."""
-        for arm in self.arms:
-            if arm.outcome == "answered" and arm.held in self._bodies:
-                body = self._bodies[arm.held]
-                body.seek(0)
-                return body
-        return None

@@ -59,14 +59,12 @@ class Line(TcpWire):
         if self._timers is not None and self._socket is not None:
             set_options(self._socket, _values(self._timers))
 
-    def probe(self) -> None:
-        """Send a probe now: with a count that no question exhausts, else the kernel ends the connection."""
+    def prepare(self) -> None:
+        """Prepare for questions: no probe but these, and a count that they do not exhaust."""
         super()._arm()
-        super().probe()
 
-    def hush(self) -> None:
-        """Go on as before the question."""
-        super().hush()
+    def resume(self) -> None:
+        """Go on as before the questions."""
         self._arm()
 
     def info(self) -> TcpInfo | None:

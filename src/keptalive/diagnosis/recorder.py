@@ -22,6 +22,11 @@ class Recorder:
         self.last_answered: float | None = None  # when the last acknowledgement had arrived
         self._skipped: Sample | None = None  # the last that was not kept
 
+    @property
+    def latest(self) -> Sample | None:
+        """The last look."""
+        return self._skipped or (self.samples[-1] if self.samples else None)
+
     def note(self, at: float, info: TcpInfo) -> None:
         """Take one look at the connection, at a time of the diagnosis."""
         sample = Sample(
@@ -36,7 +41,7 @@ class Recorder:
             bytes_acked=info.bytes_acked or 0,
             bytes_received=info.bytes_received or 0,
         )
-        before = self._skipped or (self.samples[-1] if self.samples else None)
+        before = self.latest
         self._count_answer(sample, before)
         if before is None or _numbers(sample) != _numbers(before):
             if self._skipped is not None:

@@ -30,7 +30,7 @@ def _step(who: Literal["client", "network", "server", "proxy"], what: str) -> St
 
 
 _HOLD = _step(
-    "client", "Hold the connection: keptalive with the policy above, in the way of your client below."
+    "client", "Hold the connection with keepalive: the policy and the lines for your client are given."
 )
 _RAISE = _step(
     "network",
@@ -91,7 +91,7 @@ MEANINGS: dict[Verdict, Meaning] = {
         (
             _step(
                 "client",
-                "Make idle shorter: a third of the path's timeout, as in the policy above; never "
+                "Make idle shorter: a third of the path's timeout, as in the policy given; never "
                 "'the timeout minus one', since timers fire up to an eighth late.",
             ),
             _RAISE,
@@ -265,26 +265,32 @@ MEANINGS: dict[Verdict, Meaning] = {
     ),
 }
 
-#: Clients, and how each is held; {policy} is the policy as Python.
+#: Clients, and how each is held, once `policy` is there; boto3 and openai give up before a slow answer comes.
 _CODE: dict[str, str] = {
-    "requests": "session = keptalive.hold(requests.Session(), {policy})",
-    "httpx": "client = keptalive.hold(httpx.Client(timeout=None), {policy})",
-    "aiohttp": "session = keptalive.hold(aiohttp.ClientSession(), {policy})",
-    "urllib3": "pools = keptalive.hold(urllib3.PoolManager(), {policy})",
-    "http.client": "connection = keptalive.hold(http.client.HTTPSConnection(host), {policy})",
-    "boto3": 'client = keptalive.hold(boto3.client("lambda", config=Config(read_timeout=900)), {policy})',
-    "openai": "client = keptalive.hold(openai.OpenAI(), {policy})",
-    "any Python program": "keptalive.install({policy})",
-    "any other program": "keptalive run --policy {text} -- COMMAND ...",
+    "requests": "session = keptalive.hold(requests.Session(), policy)",
+    "httpx": "client = keptalive.hold(httpx.Client(timeout=None), policy)",
+    "aiohttp": "session = keptalive.hold(aiohttp.ClientSession(), policy)",
+    "urllib3": "pools = keptalive.hold(urllib3.PoolManager(), policy)",
+    "http.client": "connection = keptalive.hold(http.client.HTTPSConnection(host), policy)",
+    "boto3": 'client = keptalive.hold(boto3.client("lambda", config=Config(read_timeout=900)), policy)',
+    "openai": "client = keptalive.hold(openai.OpenAI(timeout=900), policy)",
+    "any Python program": "keptalive.install(policy)",
 }
+_ANY_PROGRAM = "keptalive run --policy {policy} -- COMMAND ..."
 
 
 def code_for(policy: Policy | None) -> dict[str, str]:
     """Return the lines of code that hold each client with *policy*."""
     if policy is None:
         return {}
+    return {
+        "first": f"policy = {as_python(policy)}",
+        **_CODE,
+        "any other program": _ANY_PROGRAM.format(policy=policy),
+    }
+
+
+def as_python(policy: Policy) -> str:
+    """Return a policy as one writes it in Python."""
     timeout = "" if policy.user_timeout is None else f", user_timeout={policy.user_timeout:g}"
-    python = (
-        f"keptalive.Policy(idle={policy.idle}, interval={policy.interval}, count={policy.count}{timeout})"
-    )
-    return {client: line.format(policy=python, text=policy) for client, line in _CODE.items()}
+    return f"keptalive.Policy(idle={policy.idle}, interval={policy.interval}, count={policy.count}{timeout})"

@@ -210,8 +210,9 @@ def _split(text: str, what: str) -> SplitResult:
     try:
         url = urlsplit(text)
         port = url.port  # raises ValueError
-    except ValueError as error:
-        raise BadInput(f"that is not {what}: {error}") from error
+    except ValueError:
+        # What the error quotes may be a password.
+        raise BadInput(f"that is not {what}: its host or its port cannot be read") from None
     if url.scheme not in ("http", "https"):
         raise BadInput(f"that is not {what}: it begins with http:// or https://")
     host = url.hostname or ""

@@ -6,14 +6,12 @@ Rule: it joins a request, an experiment and a verdict, and adds no judgement of 
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from keptalive import platforms
+from keptalive.diagnosis.answers import Answers
 from keptalive.diagnosis.evidence import Evidence, Timers
 from keptalive.diagnosis.experiment import Experiment, Plan
 from keptalive.diagnosis.request import Proxies, Proxy, make_request
@@ -69,9 +67,8 @@ class Session:
         )
         self.request = make_request(url, method=method, headers=headers, body=data, proxies=self._proxies)
         self.both = twice or self.request.repeatable
-        self._plan = Plan(timers, timeout, self.both, connections, rate, keep=output is not None)
+        self._plan = Plan(timers, timeout, self.both, connections, rate, Answers(output))
         self._context = _tls(insecure=insecure, cacert=cacert)
-        self._output = None if output is None else _writable(Path(output))
         self._progress, self._make_socket = progress, make_socket
         self._experiment: Experiment | None = None
 
@@ -88,19 +85,7 @@ class Session:
             progress=self._progress,
         )
         await self._experiment.run()
-        self._save()
         return self.result()
-
-    def _save(self) -> None:
-        """Keep the answer, if one came."""
-        assert self._experiment is not None
-        answer = self._experiment.answer()
-        if self._output is not None and answer is not None:
-            try:
-                with self._output.open("wb") as file:
-                    shutil.copyfileobj(answer, file)
-            except OSError as error:
-                raise BadInput(f"the answer cannot be written to {self._output}: {error.strerror}") from error
 
     def result(self, *, interrupted: bool = False) -> Diagnosis:
         """Return what is known now."""
@@ -119,13 +104,6 @@ def _tls(*, insecure: bool, cacert: str | None) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _writable(path: Path) -> Path:
-    """Refuse now what would be found out after the wait."""
-    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise BadInput(f"{path} cannot be written")
-    return path
 
 
 def diagnose(

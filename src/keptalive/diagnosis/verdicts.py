@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from keptalive.diagnosis.evidence import Arm, Evidence
+from keptalive.diagnosis.evidence import Arm, Control, Evidence
 from keptalive.diagnosis.fates import (
     GATEWAY_TIMEOUTS,
     Fate,
@@ -66,7 +66,8 @@ def _unconnected(case: Case) -> Ruling | None:
 
 def _both_answered(case: Case) -> Ruling | None:
     """Nothing was lost; but what answered may be a gateway."""
-    if case.held is Fate.LATE or case.plain is Fate.LATE:
+    lives = case.held in (Fate.ANSWERED, Fate.LATE, Fate.ALIVE)
+    if case.held is Fate.LATE or (case.plain is Fate.LATE and lives):
         # The question itself may have opened the path again, for an answer that had been waiting.
         return Ruling("cannot-tell", ("forgotten-silently", "slow-server"))
     if (case.plain, case.held) != (Fate.ANSWERED, Fate.ANSWERED):
@@ -144,6 +145,8 @@ def _held_reset(case: Case) -> Ruling | None:
     if case.held not in (Fate.RESET, Fate.DEAD_RESET):
         return None
     evidence, held = case.evidence, _arm(case.evidence.held)
+    if _nobody_there(evidence.control):
+        return Ruling("cannot-tell", ("state-lost", "outage"))
     if case.plain is not Fate.DEAD_RESET:
         also: tuple[Verdict, ...] = ("reset-by-peer", "state-lost")
         if case.plain is Fate.DEAD_SILENT:
@@ -171,9 +174,7 @@ def _path_is_down(case: Case) -> Ruling | None:
         return Ruling("cannot-tell", ("outage", "idle-too-long", "probes-filtered"))
     if control.connected:
         return None
-    if control.error == "ECONNREFUSED":
-        return Ruling("cannot-tell", ("state-lost", "outage"))
-    return Ruling("outage")
+    return Ruling("outage") if _nobody_there(control) else Ruling("cannot-tell", ("state-lost", "outage"))
 
 
 def _filtered(case: Case) -> Ruling | None:
@@ -188,7 +189,7 @@ def _filtered(case: Case) -> Ruling | None:
 def _died_though_path_is_up(case: Case) -> Ruling:
     """A fresh connection is answered: it is this connection that died, and perhaps the other."""
     evidence = case.evidence
-    if case.plain in (Fate.ALIVE, Fate.ANSWERED):
+    if case.plain in (Fate.ALIVE, Fate.ANSWERED, Fate.LATE):
         if first_probe_went_unanswered(_arm(evidence.held)):
             return Ruling("cannot-tell", ("outage", "probes-filtered"))
         return Ruling("outage")  # the other connection outlived it
@@ -265,6 +266,11 @@ def _one_died(case: Case) -> Ruling | None:
 def _arm(arm: Arm | None) -> Arm:
     assert arm is not None
     return arm
+
+
+def _nobody_there(control: Control | None) -> bool:
+    """Tell whether not even a refusal came: a host that refuses is up."""
+    return control is not None and not control.connected and control.error != "ECONNREFUSED"
 
 
 def _gateway(arm: Arm | None) -> bool:

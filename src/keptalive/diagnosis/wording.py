@@ -54,7 +54,7 @@ def _policy(evidence: Evidence, verdict: Verdict) -> Policy | None:
             return Policy.for_idle_timeout(timers.idle)  # such a silence was survived
         if verdict == "idle-too-long":
             return None
-        return Policy(timers.idle, timers.interval, timers.count, timers.user_timeout)
+        return Policy(timers.idle, min(timers.idle, timers.interval), timers.count, timers.user_timeout)
     except PolicyError:
         return None
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable, Sequence
-from select import EPOLLERR, EPOLLIN, EPOLLRDHUP
+from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLRDHUP
 from typing import Any
 
 from keptalive.lab.polling import EDGES, Poller
@@ -53,7 +53,7 @@ class Flow:
         self._when_over = when_over
         self._over = False
         self._upstream = list(upstream)
-        self._ends = address, upstream[0]
+        self._ends = [address, upstream[0]]
         self.client, self.server = Leg(client, self), Leg(self._connect(), self)
         self.client.other, self.server.other = self.server, self.client
 
@@ -68,16 +68,16 @@ class Flow:
         return self.client, self.server
 
     def _connect(self) -> socket.socket:
-        address = self._upstream.pop(0)
+        address = self._ends[1] = self._upstream.pop(0)
         server = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, _STREAM)
         server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # pass on what comes as it comes
-        server.connect_ex(address)  # in progress, or refused: told by SO_ERROR once it is ready
+        server.connect_ex(address)  # whether it is in progress or refused is told by what it is ready for
         self.poller.watch(server.fileno(), self._connected, EDGES)
         return server
 
     def _connected(self, mask: int) -> None:
         server = self.server
-        if not server.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) and not mask & EPOLLERR:
+        if not mask & (EPOLLERR | EPOLLHUP):
             self.poller.replace(server.sock.fileno(), server.ready)
             self.client.watch()
             if mask & EPOLLIN:  # it speaks first

@@ -80,10 +80,18 @@ class Poller:
             ready = ready_for(descriptor)
             if ready is not None:
                 ready(mask)
-        for sock in self._closing:
-            sock.close()
-        self._closing.clear()
         if self._due:
             now = time.monotonic()
             while self._due and self._due[0][0] <= now:
                 heapq.heappop(self._due)[2]()
+        self._close()
+
+    def end(self) -> None:
+        """Close what waits for it, and the loop itself."""
+        self._close()
+        self._epoll.close()
+
+    def _close(self) -> None:
+        for sock in self._closing:
+            sock.close()
+        self._closing.clear()

@@ -13,6 +13,7 @@ from typing import Any
 
 from keptalive.errors import LabError
 from keptalive.lab.control import Handler, Owner
+from keptalive.lab.event import LabEvent
 from keptalive.lab.faults import parse
 from keptalive.lab.relaying import Relay
 
@@ -33,7 +34,7 @@ class RelayProcess:
 
     def __init__(self) -> None:
         self._relay: Relay | None = None
-        self._events: list[tuple[float, str, str]] = []
+        self._events: list[LabEvent] = []
         self._commands: list[int] = []  # pidfds
 
     def serve(self, owner: Owner) -> None:
@@ -67,13 +68,12 @@ class RelayProcess:
 
     def start(self, faults: str) -> dict[str, Any]:
         """Do what *faults* say; refuse where this system, or the relay, cannot."""
-        self._relay = Relay(parse(faults), lambda *event: self._events.append(event))
+        self._relay = Relay(parse(faults), self._events.append)
         return {}
 
-    def open(self, hosts: Sequence[str], to: tuple[str, int], port: int = 0) -> dict[str, Any]:
-        """Listen at each of *hosts*, on a port of ours, and relay to the numeric host and port *to*."""
-        host, number = to
-        return {"port": self._started.listen(hosts, port, [(host, number)])[0][1]}
+    def open(self, hosts: Sequence[str], to: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        """Listen at each of *hosts*, on a port of ours, and relay to the first address *to* that takes us."""
+        return {"port": self._started.listen(hosts, 0, [tuple(address) for address in to])[0][1]}
 
     def expire(self) -> dict[str, Any]:
         """End every flow, now."""

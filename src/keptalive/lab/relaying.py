@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from keptalive.errors import LabError
+from keptalive.lab.event import LabEvent
 from keptalive.lab.faults import Faults
 from keptalive.lab.faults.fault import AfterIdle, Moment
 from keptalive.lab.faults.gateway_timeout import GatewayTimeout as GatewayTimeoutFault
@@ -28,9 +29,6 @@ from keptalive.lab.relayed.gateway_timeout import GatewayTimeout
 from keptalive.lab.relayed.piece import Piece
 from keptalive.lab.silence import Silence, require_counts
 
-#: The engine's name in the table of faults.
-ENGINE = "relay"
-
 _FULL = (errno.EMFILE, errno.ENFILE)
 _RECOVERY = 0.2  # s until we try to accept again when there was no descriptor left
 
@@ -38,18 +36,19 @@ _RECOVERY = 0.2  # s until we try to accept again when there was no descriptor l
 class Relay:
     """All flows of one lab."""
 
-    def __init__(self, faults: Faults, record: Callable[[float, str, str], None]) -> None:
-        """Do what *faults* say; *record* is told of events: when (time.monotonic()), what kind, and what.
+    def __init__(self, faults: Faults, record: Callable[[LabEvent], object]) -> None:
+        """Do what *faults* say; *record* is told of events.
 
         Raises LabError where this system, or the relay, cannot.
         """
-        refusal = faults.refusal(ENGINE)
+        refusal = faults.refusal("relay")
         if refusal:
             raise LabError(refusal)
         _require_deafness()
         require_counts()
         self.poller = Poller()
         self.dark = False
+        self._full = False  # no descriptor was left when somebody came last
         self._record = record
         self._listeners: list[tuple[socket.socket, Sequence[Address]]] = []  # and where they lead to
         self._flows: dict[Flow, None] = {}  # a set in order of age
@@ -101,23 +100,20 @@ class Relay:
             ending.close()
         for listener, _ in self._listeners:
             self.poller.close(listener)
-        self.poller.at(0, lambda: None)
-        self.poller.turn()
+        self.poller.end()
 
-    def record(self, kind: str, detail: str) -> None:
+    def record(self, kind: str, detail: str, sender: str = "") -> None:
         """Tell of an event that happens now."""
-        self._record(time.monotonic(), kind, detail)
+        self._record(LabEvent(time.monotonic(), kind, detail, sender))
 
     def end(self, flow: Flow, reason: str) -> None:
         """Do to a flow what this relay does to one that was idle for too long."""
+        self.record("expired", f"{flow.name}: {reason}")
         if self.dark:
-            # What another ending would send gets lost.
-            self.record(Drop.kind, f"{flow.name}: {reason}")
-            self.keep_silent(flow)
-            return
-        self._let_go(flow)
-        self.record(self._ending.kind, f"{flow.name}: {reason}")
-        self._ending.end(flow)
+            self.keep_silent(flow)  # what another ending would send gets lost
+        else:
+            self._let_go(flow)
+            self._ending.end(flow)
 
     def keep_silent(self, flow: Flow) -> None:
         """Have a flow be forgotten: neither end is told, now or later."""
@@ -143,7 +139,7 @@ class Relay:
         """Accept whoever waits."""
         while True:
             try:
-                client, address = listener.accept()
+                flow = self._take(listener, upstream)
             except BlockingIOError:
                 return
             except ConnectionAbortedError:
@@ -153,15 +149,7 @@ class Relay:
                     raise
                 self._rest(listener, upstream)
                 return
-            client.setblocking(False)
-            try:
-                flow = Flow(client, address, upstream, self.poller, self._let_go)
-            except OSError as error:
-                if error.errno not in _FULL:
-                    raise
-                client.close()
-                self._rest(listener, upstream)
-                return
+            self._full = False
             self._flows[flow] = None
             if self._silence is not None:
                 self._silence.add(flow)
@@ -170,9 +158,20 @@ class Relay:
             if self.dark:
                 flow.pause()
 
+    def _take(self, listener: socket.socket, upstream: Sequence[Address]) -> Flow:
+        client, address = listener.accept()
+        client.setblocking(False)
+        try:
+            return Flow(client, address, upstream, self.poller, self._let_go)
+        except OSError:
+            client.close()
+            raise
+
     def _rest(self, listener: socket.socket, upstream: Sequence[Address]) -> None:
         """Have who comes wait, since there is no descriptor left."""
-        self.record("full", "no descriptor left for another connection: raise the limit (ulimit -n)")
+        if not self._full:
+            self.record("full", "no descriptor left for another connection: raise the limit (ulimit -n)")
+        self._full = True
         self.poller.unwatch(listener.fileno())
 
         def resume() -> None:

@@ -77,7 +77,8 @@ class Crew:
             if not self._contact.done():
                 self._contact.set_result(None)
             rung = self.rungs[number] = Rung(number, wire, self.weather)
-            await self.settle(rung, 0.0 if self._rate else number * _SPREAD_OVER / self._goal.connections)
+            spread = 0.0 if self._rate or number == self.spare else _SPREAD_OVER / self._goal.connections
+            await self.settle(rung, number * spread)
         finally:
             self.opening -= 1
 

@@ -16,6 +16,7 @@ from bisect import insort
 from dataclasses import dataclass, field
 from enum import Enum
 
+from keptalive.probing.darkness import Darkness
 from keptalive.probing.wire import TICK, Wire
 
 #: Seconds of silence before a probe can be sent: the kernel's shortest TCP_KEEPIDLE, and a timer's lateness.
@@ -47,6 +48,7 @@ class Weather:
     asked: int = 0  # bursts on connections that turned out to be alive
     lost: int = 0  # those of them that went without an answer
     round_trip: float = 0.0  # s
+    darkness: Darkness = field(default_factory=Darkness)
     _round_trips: list[float] = field(default_factory=list)
 
     def note(self, bursts: int) -> None:
@@ -113,7 +115,7 @@ class Rung:
         self.idle_since: tuple[float, float] = (0.0, 0.0)  # boxes saw the last packet between these
         self.settled = False
         self.sent = (0.0, 0.0)  # when the first and the last probe of the last burst had left, at the latest
-        self._began = 0.0  # when that burst began
+        self.began = 0.0  # when that burst began
         self._segments = 0
         self._loop = asyncio.get_running_loop()
 
@@ -139,7 +141,7 @@ class Rung:
         look = self.wire.look()
         self._segments = look.segments
         # A box passed the answer on after the question, and at most a round trip before it came here.
-        first = min(self._began, look.answered[0] - self.weather.round_trip)
+        first = min(self.began, look.answered[0] - self.weather.round_trip)
         self.idle_since = first, look.answered[1]
 
     def disturbed(self) -> bool:
@@ -161,7 +163,7 @@ class Rung:
 
     async def ask(self) -> Answer:
         """Send one burst of probes and wait for an answer."""
-        self._began = self._loop.time()
+        self.began = self._loop.time()
         counted = self.wire.look().probes
         sent: list[float] = []
 
@@ -172,7 +174,7 @@ class Rung:
             # A busy kernel may send later than it was told to; that it has sent shows in its count.
             sent.extend([now] * (seen.probes - counted - len(sent)))
             # The answer before was at least half a second earlier: there is no mistaking one for the other.
-            return Answer.ALIVE if seen.answered[1] >= self._began else None
+            return Answer.ALIVE if seen.answered[1] >= self.began else None
 
         answer = Answer.ENDED if self._ended() else None
         try:
@@ -190,6 +192,8 @@ class Rung:
             self.wire.hush()
             sent = sent or [self._loop.time() if self.wire.end is None else self.wire.end.at]
             self.sent = sent[0], sent[-1]
+        if answer is Answer.ALIVE:
+            self.weather.darkness.answered(self.began, self._loop.time())
         return answer or Answer.SILENT
 
     def _ended(self) -> bool:
@@ -197,5 +201,5 @@ class Rung:
 
     async def pause(self) -> None:
         """Wait until another burst makes sense."""
-        again = self._began + AGAIN + self.weather.round_trip
+        again = self.began + AGAIN + self.weather.round_trip
         await asyncio.sleep(max(_GAP, again - self._loop.time()))

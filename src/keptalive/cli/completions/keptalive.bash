@@ -43,12 +43,12 @@ _keptalive() {
     [[ $cur == = ]] && cur=
     [[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}
     if ((COMP_CWORD == 1)); then
-        __keptalive_words demo ps attach run probe serve lab completion -h --help --version
+        __keptalive_words demo ps attach run probe diagnose serve lab completion -h --help --version
         return
     fi
     if [[ $command == lab ]]; then
         if ((COMP_CWORD == 2)); then
-            __keptalive_words run faults -h --help
+            __keptalive_words run relay faults -h --help
             return
         fi
         command="lab ${COMP_WORDS[2]}" at=3
@@ -77,7 +77,7 @@ _keptalive() {
             ;;
     esac
     case "$command $prev" in
-        "demo --policy" | "attach --policy" | "run --policy")
+        "demo --policy" | "attach --policy" | "run --policy" | "diagnose --policy")
             __keptalive_words azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack
             return
             ;;
@@ -93,19 +93,19 @@ _keptalive() {
             __keptalive_processes
             return
             ;;
-        "ps --remote" | "serve --host")
+        "ps --remote" | "serve --host" | "lab relay --to")
             COMPREPLY=($(compgen -A hostname -- "$cur"))
             return
             ;;
-        "run --summary" | "probe --report")
+        "run --summary" | "probe --report" | "diagnose --cacert" | "diagnose -o" | "diagnose --output")
             compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))
             return
             ;;
-        "probe --precision" | "probe --max" | "probe --connections" | "probe --rate" | "probe --http" | "serve --port" | "serve --max-sleep" | "serve --max-connections" | "serve --max-life" | "lab run --speed")
+        "probe --precision" | "probe --max" | "probe --connections" | "probe --rate" | "probe --http" | "diagnose -X" | "diagnose --method" | "diagnose -H" | "diagnose --header" | "diagnose -d" | "diagnose --data" | "diagnose --timeout" | "diagnose --proxy" | "diagnose --connections" | "diagnose --rate" | "serve --port" | "serve --max-sleep" | "serve --max-connections" | "serve --max-life" | "lab run --speed" | "lab relay --listen" | "lab relay --speed")
             :
             return
             ;;
-        "lab run --fault")
+        "lab run --fault" | "lab relay --fault")
             __keptalive_words idle-drop idle-reset idle-reset-both idle-close gateway-timeout probes-filtered nat-rebind one-way blackhole outage state-lost loss delay
             return
             ;;
@@ -130,11 +130,17 @@ _keptalive() {
         "probe")
             if [[ $cur == -* ]]; then __keptalive_words -h --help --precision --max --connections --rate --tls --http --report --json; else COMPREPLY=($(compgen -A hostname -- "$cur")); fi
             ;;
+        "diagnose")
+            __keptalive_words -h --help -X --method -H --header -d --data --twice --timeout --proxy --insecure --cacert -o --output --policy --connections --rate --json
+            ;;
         "serve")
             __keptalive_words -h --help --host --port --max-sleep --max-connections --max-life --json
             ;;
         "lab run")
             __keptalive_words -h --help --fault --engine --speed
+            ;;
+        "lab relay")
+            __keptalive_words -h --help --to --listen --fault --speed --json
             ;;
         "lab faults")
             __keptalive_words -h --help --json

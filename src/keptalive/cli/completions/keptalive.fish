@@ -51,6 +51,7 @@ complete -c keptalive -n __keptalive_first -a ps -d 'the TCP connections of this
 complete -c keptalive -n __keptalive_first -a attach -d 'turn keepalive on for the connections of a running program'
 complete -c keptalive -n __keptalive_first -a run -d 'run any program with keepalive on every connection of its process tree'
 complete -c keptalive -n __keptalive_first -a probe -d 'how long a connection on a path may be idle, and what happens then'
+complete -c keptalive -n __keptalive_first -a diagnose -d 'what kills a long request, and whether keepalive helps: plain and held at once'
 complete -c keptalive -n __keptalive_first -a serve -d 'the far end of a path that you own: an idle listener and a slow endpoint'
 complete -c keptalive -n __keptalive_first -a lab -d 'the firewall that forgets, for your own tests'
 complete -c keptalive -n __keptalive_first -a completion -d 'what teaches bash, zsh or fish to complete all of this'
@@ -100,6 +101,22 @@ complete -c keptalive -n '__keptalive_at probe' -l report -r -F -d 'write a page
 complete -c keptalive -n '__keptalive_at probe' -l json -d 'print one JSON object'
 complete -c keptalive -n '__keptalive_at probe' -x -a '(__fish_print_hostnames)' -d 'where to connect to; the port is 443 if none is given'
 
+# diagnose
+complete -c keptalive -n '__keptalive_at diagnose' -s h -l help -d 'show this help message and exit'
+complete -c keptalive -n '__keptalive_at diagnose' -s X -l method -x -d 'default: GET, with --data POST'
+complete -c keptalive -n '__keptalive_at diagnose' -s H -l header -x -d 'send this header; @FILE reads a line a header, and keeps secrets out of the command line'
+complete -c keptalive -n '__keptalive_at diagnose' -s d -l data -x -d 'send this body; @FILE reads it, @- from stdin'
+complete -c keptalive -n '__keptalive_at diagnose' -l twice -d 'send it plain as well, though it is neither GET nor HEAD'
+complete -c keptalive -n '__keptalive_at diagnose' -l timeout -x -d 'default 3600'
+complete -c keptalive -n '__keptalive_at diagnose' -l proxy -x -d 'go through this HTTP proxy; \'none\' ignores the environment\'s (http_proxy, https_proxy)'
+complete -c keptalive -n '__keptalive_at diagnose' -l insecure -d 'trust any certificate'
+complete -c keptalive -n '__keptalive_at diagnose' -l cacert -r -F -d 'trust the certificates of this file'
+complete -c keptalive -n '__keptalive_at diagnose' -s o -l output -r -F -d 'keep the answer\'s body, if one comes'
+complete -c keptalive -n '__keptalive_at diagnose' -l policy -x -a 'azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack' -d 'hold with IDLE:INTERVAL:COUNT in seconds, or a preset\'s (default 1:1:15: eager, to prove whether keepalive can help at all)'
+complete -c keptalive -n '__keptalive_at diagnose' -l connections -x -d 'idle connections for the measurement meanwhile, 0 for none (default 20)'
+complete -c keptalive -n '__keptalive_at diagnose' -l rate -x -d 'open so many of them a second, 0 for no limit (default 10)'
+complete -c keptalive -n '__keptalive_at diagnose' -l json -d 'print one JSON object'
+
 # serve
 complete -c keptalive -n '__keptalive_at serve' -s h -l help -d 'show this help message and exit'
 complete -c keptalive -n '__keptalive_at serve' -l host -x -a '(__fish_print_hostnames)' -d 'listen at this address (default 127.0.0.1: this machine alone; 0.0.0.0 or :: for every network)'
@@ -116,6 +133,15 @@ complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_progr
 complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_program 3 --fault --engine --speed | string collect)' -l engine -x -a 'kernel packet relay' -d 'default: the first that works here'
 complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_program 3 --fault --engine --speed | string collect)' -l speed -x -d 'divide the fault\'s times by N (default 1)'
 complete -c keptalive -n '__keptalive_at lab run' -x -a '(__keptalive_beyond 3 --fault --engine --speed)'
+
+# lab relay
+complete -c keptalive -n '__keptalive_at lab; and test (count (commandline -opc)) -eq 2' -a relay -d 'put the firewall between your program and a real server'
+complete -c keptalive -n '__keptalive_at lab relay' -s h -l help -d 'show this help message and exit'
+complete -c keptalive -n '__keptalive_at lab relay' -l to -x -a '(__fish_print_hostnames)' -d 'the server'
+complete -c keptalive -n '__keptalive_at lab relay' -l listen -x -d 'an address of this machine; port 0 takes a free one (default 127.0.0.1:0: this machine alone)'
+complete -c keptalive -n '__keptalive_at lab relay' -l fault -x -a 'idle-drop idle-reset idle-reset-both idle-close gateway-timeout probes-filtered nat-rebind one-way blackhole outage state-lost loss delay' -d 'what goes wrong (default idle-drop:5)'
+complete -c keptalive -n '__keptalive_at lab relay' -l speed -x -d 'divide the fault\'s times by N (default 1)'
+complete -c keptalive -n '__keptalive_at lab relay' -l json -d 'print one JSON object a line'
 
 # lab faults
 complete -c keptalive -n '__keptalive_at lab; and test (count (commandline -opc)) -eq 2' -a faults -d 'list the faults'

@@ -6,7 +6,7 @@ Rule: nothing of ours touches a packet; what happens is what Linux does in firew
 from __future__ import annotations
 
 from keptalive.lab.engines.namespaced import NamespacedLab
-from keptalive.lab.interface import LabEvent
+from keptalive.lab.event import LabEvent
 
 
 class KernelLab(NamespacedLab):

@@ -6,8 +6,8 @@ Rule: it can do every fault that is a matter of packets, and tells each packet's
 from __future__ import annotations
 
 from keptalive.lab.engines.namespaced import NamespacedLab
+from keptalive.lab.event import LabEvent
 from keptalive.lab.faults import Faults
-from keptalive.lab.interface import LabEvent
 
 
 class PacketLab(NamespacedLab):

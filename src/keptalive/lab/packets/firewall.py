@@ -29,6 +29,8 @@ from keptalive.lab.packets.segment import ACK, HOPS, RST, SYN, Segment, reset_fo
 # nf_conntrack's own times for what is not established yet, and for what an RST or both FINs have ended.
 _HALF_OPEN, _OVER = 60.0, 10.0  # s
 
+_REMEMBERED = 10_000  # flows that were forgotten, of which the record can still say when
+
 _PORTS = range(32768, 61000)  # for a flow that gets another: net.ipv4.ip_local_port_range
 
 
@@ -62,6 +64,7 @@ class Firewall:
         self._facts = [*self._boundaries(), *((part.time, part) for part in faults.all(StateLost))]
         self._facts.sort(key=lambda fact: fact[0])
         self._flows: tuple[dict[Key, Flow], dict[Key, Flow]] = {}, {}  # by the packets of each side
+        self._forgotten: dict[Key, float] = {}  # when, for the record's sake
         self._agenda: list[tuple[float, int, Flow]] = []
         self._serial = count()
 
@@ -120,6 +123,17 @@ class Firewall:
         """Forget a flow."""
         self.journal.flow(now, flow, "expired", why)
         self._remove(flow)
+        for key in set(flow.keys()):
+            self._forgotten[key] = now
+        while len(self._forgotten) > _REMEMBERED:
+            del self._forgotten[next(iter(self._forgotten))]
+
+    def why_unknown(self, arrival: Arrival) -> str:
+        """Say of a packet of no known flow what became of that."""
+        when = self._forgotten.get(keys_of(arrival.segment)[arrival.side])
+        if when is None:
+            return "it belongs to no known flow"
+        return f"its flow was forgotten {arrival.time - when:.1f} s ago"
 
     def drop(self, arrival: Arrival, why: str) -> None:
         """Record a packet that does not pass."""

@@ -44,7 +44,7 @@ class Rule(ABC):
 
     def stranger(self, firewall: Firewall, arrival: Arrival) -> Flow | None:
         """Meet a packet of no known flow, not a SYN; return the flow that it is taken for, if any."""
-        firewall.drop(arrival, "it belongs to no known flow")
+        firewall.drop(arrival, firewall.why_unknown(arrival))
         return None
 
     def stops(self, flow: Flow, side: int) -> str | None:
@@ -65,7 +65,7 @@ class ResetLater(Silent):
 
     def stranger(self, firewall: Firewall, arrival: Arrival) -> Flow | None:
         """Answer with an RST."""
-        firewall.answer_with_reset(arrival, "the firewall knows no such flow")
+        firewall.answer_with_reset(arrival, firewall.why_unknown(arrival))
         return None
 
 

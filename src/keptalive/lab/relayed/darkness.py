@@ -39,6 +39,6 @@ class Darkness(Piece):
         for moment in self._moments:
             if (moment in self._on) != (moment in before):
                 what = "begins" if moment in self._on else "ends"
-                self._site.record(f"{moment.name} {what}", f"{clock:.2f} s after the first connection")
+                self._site.record(moment.name, f"{moment.name} {what}")
         if bool(self._on) != self._site.dark:
             self._site.set_dark(bool(self._on))

@@ -25,9 +25,6 @@ _EACH = 50e-6  # s for each, as a look takes a microsecond: 2 % of the CPU
 class Ending:
     """A way to end flows."""
 
-    #: The event, and what follows for the ends.
-    kind = "expired"
-
     def __init__(self, site: Site) -> None:
         self._site = site
 
@@ -112,7 +109,8 @@ class ResetNext(Ending):
 
     def _answer(self, leg: Leg) -> None:
         who = "client" if leg is leg.flow.client else "server"
-        self._site.record("reset", f"{leg.flow.name}: the {who} sent something")
+        detail = f"{leg.flow.name}: RST to the {who}, which sent something"
+        self._site.record("reset", detail, "firewall")
         self._forget(leg)
 
     def _forget(self, leg: Leg) -> None:
@@ -123,20 +121,18 @@ class ResetNext(Ending):
 class ResetBoth(Ending):
     """Send an RST to both ends, at once."""
 
-    kind = "reset"
-
     def end(self, flow: Flow) -> None:
         """Reset both connections."""
+        self._site.record("reset", f"{flow.name}: RST to both ends", "firewall")
         flow.reset()
 
 
 class Close(Ending):
     """Send a FIN to both ends, at once."""
 
-    kind = "closed"
-
     def end(self, flow: Flow) -> None:
         """Close both connections."""
+        self._site.record("closed", f"{flow.name}: FIN to both ends", "firewall")
         flow.close()
 
 

@@ -57,10 +57,11 @@ class GatewayTimeout(Piece):
         if waited < self._seconds:
             self._look_later(flow)  # that was another request
             return
-        self._site.record("504", f"{flow.name}: no answer for {waited:.2f} s")
+        self._site.record("expired", f"{flow.name}: no answer for {waited:.2f} s")
         if self._site.dark:
             self._site.keep_silent(flow)
             return
+        self._site.record("closed", f"{flow.name}: 504 to the client, FIN to both ends", "firewall")
         try:
             flow.client.send(RESPONSE)
         except OSError:

@@ -15,8 +15,8 @@ class Site(Protocol):
     #: Nothing passes now, so nothing that the relay itself would send arrives.
     dark: bool
 
-    def record(self, kind: str, detail: str) -> None:
-        """Write down that something happened now."""
+    def record(self, kind: str, detail: str, sender: str = "") -> None:
+        """Write down that something happened now, in the words of lab.interface.LabEvent."""
 
     def end(self, flow: Flow, reason: str) -> None:
         """Do to a flow what this relay does to one that was idle for too long."""
