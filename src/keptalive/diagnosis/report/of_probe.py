@@ -16,11 +16,7 @@ from keptalive.sockets import format_address
 
 _FORGETS = ("silent", "reset")
 
-_CLIENT, _NETWORK, _SERVER = (
-    "Whoever runs the programs",
-    "Whoever runs the network",
-    "Whoever runs the server",
-)
+_CLIENT, _NETWORK, _SERVER = "Programs", "Network", "Server"
 _HOLD = (_CLIENT, "Turn TCP keepalive on with the figures below: its probes reset the timer of the path.")
 # behaviour -> what to change, on which side
 _STEPS: dict[Behaviour, tuple[tuple[str, str], ...]] = {
@@ -126,7 +122,9 @@ def _body(result: ProbeResult) -> Iterator[Markup]:
         yield section("What to change", table(("Side", "What"), steps, class_="sides"), *_holding(result))
     if result.presets:
         yield section("What has such a timeout by default", listing(_presets(result)))
-    rows = [*numbers(result), ("questions lost on the way", f"{result.loss:.0%}")]
+    rows = numbers(result)
+    if result.loss:
+        rows.append(("questions lost on the way", f"{result.loss:.0%}"))
     yield section("Measured", table(("What", "Figure"), rows, class_="facts-of"))
 
 
@@ -136,7 +134,7 @@ def _caption(result: ProbeResult) -> str:
         said += "A cross: it was dead. "
     if result.ends:
         said += "A box: the other end closed or reset it, unasked. "
-    if result.alive_at is not None and result.dead_at is not None:
+    if result.alive_at is not None and result.dead_at is not None and result.sure:
         said += (
             f"Silences up to {result.alive_at:.2f} s were survived, those from {result.dead_at:.2f} s on "
             "were not: the timeout lies between."
@@ -153,7 +151,7 @@ def _holding(result: ProbeResult) -> Iterator[Markup]:
     yield tag(
         "p",
         f"The first probe after {idle} s of silence; one that is not answered is repeated each {interval} s, "
-        f"and the connection given up after {count}:",
+        f"and the connection given up after {count} of them:",
     )
     yield code(
         f"""\
