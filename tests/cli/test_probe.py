@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from diagnosis.report.reading import read
 from keptalive.cli import probe as verb
 from keptalive.cli.exits import Exit
 from keptalive.lab import Lab, open_lab
@@ -239,3 +241,28 @@ def test_progress_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None
         show(Progress(half_seconds / 2, 700.0, None, None, 1.0, 50))
 
     assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_a_report(forgetful: Lab, tmp_path: Path) -> None:
+    """The page says what the command says, in the same figures."""
+    path = tmp_path / "report.html"
+    command = start(forgetful, "--report", str(path))
+    out, _ = command.communicate(timeout=60)
+    page = read(path.read_text("utf-8"))
+
+    figures = re.findall(r"\d+\.\d\d s idle|\d+ connections in \S+ s", out)
+    assert command.returncode == Exit.PROBLEM
+    assert len(figures) == 3
+    assert all(figure in page.text for figure in figures)
+    assert "tells nobody" in page.text
+    assert page.classes["cross"] >= 1
+
+
+def test_a_report_that_cannot_be_written(tmp_path: Path) -> None:
+    """Is told at once: nothing is measured, though nobody would answer there."""
+    done = keptalive("192.0.2.1:80", "--report", str(tmp_path / "no" / "report.html"))
+
+    assert done.returncode == Exit.USAGE
+    assert done.stdout == ""
+    assert "the report cannot be written to" in done.stderr
+    assert done.stderr.count("\n") == 1

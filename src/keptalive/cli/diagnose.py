@@ -14,6 +14,7 @@ from pathlib import Path
 from keptalive.cli.diagnose_watch import watch
 from keptalive.cli.exits import Exit
 from keptalive.cli.output import escape, print_json
+from keptalive.cli.report_file import add_report_option, report_to
 from keptalive.diagnosis.evidence import Timers
 from keptalive.diagnosis.remedies import MEANINGS, as_python
 from keptalive.diagnosis.request import parse_header
@@ -83,11 +84,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"open so many of them a second, 0 for no limit (default {RATE:g})",
     )
+    add_report_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> Exit:
-    """Diagnose, and print; interrupted, print what is known so far."""
+    """Diagnose, print, and write the report; interrupted, of what is known so far."""
+    with report_to(args.report) as write:
+        diagnosis = _diagnose(args)
+        if args.json:
+            print_json(diagnosis.row())
+        else:
+            print("\n".join(as_text(diagnosis)))
+        if write is not None:
+            from keptalive.diagnosis.report.of_diagnosis import diagnosis_page
+
+            write(diagnosis_page(diagnosis))
+    return Exit.INTERRUPTED if diagnosis.evidence.interrupted else exit_for(diagnosis)
+
+
+def _diagnose(args: argparse.Namespace) -> Diagnosis:
+    """Return what was found, interrupted or not."""
     with watch(quiet=args.json) as show:
         session = Session(
             args.url,
@@ -116,12 +133,7 @@ def run(args: argparse.Namespace) -> Exit:
             asyncio.run(session.run())
         except KeyboardInterrupt:
             interrupted = True
-    diagnosis = session.result(interrupted=interrupted)
-    if args.json:
-        print_json(diagnosis.row())
-    else:
-        print("\n".join(as_text(diagnosis)))
-    return Exit.INTERRUPTED if interrupted else exit_for(diagnosis)
+    return session.result(interrupted=interrupted)
 
 
 def exit_for(diagnosis: Diagnosis) -> Exit:

@@ -7,10 +7,12 @@ page is complete in memory.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from keptalive.cli.output import escape
 from keptalive.errors import BadInput
 
 
@@ -39,6 +41,7 @@ def report_to(name: str | None) -> Iterator[Callable[[str], None] | None]:
         with _as_bad_input(name):
             path.write_text(page, "utf-8")
         written = True
+        print(f"keptalive: the report is in {escape(name)}", file=sys.stderr)
 
     try:
         yield write

@@ -97,7 +97,7 @@ _keptalive() {
             COMPREPLY=($(compgen -A hostname -- "$cur"))
             return
             ;;
-        "run --summary" | "probe --report" | "diagnose --cacert" | "diagnose -o" | "diagnose --output")
+        "run --summary" | "probe --report" | "diagnose --cacert" | "diagnose -o" | "diagnose --output" | "diagnose --report")
             compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))
             return
             ;;
@@ -131,7 +131,7 @@ _keptalive() {
             if [[ $cur == -* ]]; then __keptalive_words -h --help --precision --max --connections --rate --tls --http --report --json; else COMPREPLY=($(compgen -A hostname -- "$cur")); fi
             ;;
         "diagnose")
-            __keptalive_words -h --help -X --method -H --header -d --data --twice --timeout --proxy --insecure --cacert -o --output --policy --connections --rate --json
+            __keptalive_words -h --help -X --method -H --header -d --data --twice --timeout --proxy --insecure --cacert -o --output --policy --connections --rate --report --json
             ;;
         "serve")
             __keptalive_words -h --help --host --port --max-sleep --max-connections --max-life --json

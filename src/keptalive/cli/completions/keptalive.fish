@@ -115,6 +115,7 @@ complete -c keptalive -n '__keptalive_at diagnose' -s o -l output -r -F -d 'keep
 complete -c keptalive -n '__keptalive_at diagnose' -l policy -x -a 'azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack' -d 'hold with IDLE:INTERVAL:COUNT in seconds, or a preset\'s (default 1:1:15: eager, to prove whether keepalive can help at all)'
 complete -c keptalive -n '__keptalive_at diagnose' -l connections -x -d 'idle connections for the measurement meanwhile, 0 for none (default 20)'
 complete -c keptalive -n '__keptalive_at diagnose' -l rate -x -d 'open so many of them a second, 0 for no limit (default 10)'
+complete -c keptalive -n '__keptalive_at diagnose' -l report -r -F -d 'write a page to hand to whoever runs the network: HTML, one file, nothing from elsewhere'
 complete -c keptalive -n '__keptalive_at diagnose' -l json -d 'print one JSON object'
 
 # serve

@@ -42,6 +42,12 @@ def ladder(result: ProbeResult) -> Markup | None:
     return tag("svg", *parts, viewBox=f"0 0 {_WIDTH} {height:.0f}", role="img", aria_label=label)
 
 
+def timeout(result: ProbeResult) -> str:
+    """Return the idle timeout that was found, with how far it may be off."""
+    middle, dead = result.idle_timeout or 0.0, result.dead_at or 0.0
+    return f"{middle:.2f} s ± {dead - middle:.2f} s{'' if result.sure else ', not sure'}"
+
+
 def _zones(result: ProbeResult, scale: Scale, bottom: float) -> Markup:
     """Colour what is proved harmless, and what is proved deadly."""
     parts = []
@@ -81,23 +87,34 @@ def _rungs(result: ProbeResult, scale: Scale, step: float) -> Markup:
         parts.append(tag("line", class_="alive thin", x1=_LEFT, y1=y, x2=lived, y2=y))
         if how == "dead":
             parts.append(tag("line", class_="gone thin", x1=lived, y1=y, x2=x, y2=y))
-        parts.append(_mark(how, x, y))
+        parts.append(_mark(how, age, x, y))
     return join(*parts)
 
 
-def _mark(how: str, x: float, y: float) -> Markup:
+_WORDS = {
+    "alive": "alive",
+    "dead": "dead",
+    "fin": "closed by the other end",
+    "reset": "reset by the other end",
+    "error": "ended with an error",
+}
+
+
+def _mark(how: str, age: float, x: float, y: float) -> Markup:
+    """How a silence ended; pointing at it tells the figure."""
+    words = tag("title", f"{age:.3f} s: {_WORDS[how]}")
     if how == "alive":
-        return tag("circle", class_="dot-alive", cx=x, cy=y, r=3.0)
+        return tag("circle", words, class_="dot-alive", cx=x, cy=y, r=3.0)
     if how == "dead":
-        return cross(x, y, 3.5)
-    return tag("rect", class_="box", x=x - 3, y=y - 3, width=6.0, height=6.0)  # the other end's doing
+        return cross(x, y, 3.5, words)
+    return tag("rect", words, class_="box", x=x - 3, y=y - 3, width=6.0, height=6.0)
 
 
-def cross(x: float, y: float, size: float) -> Markup:
+def cross(x: float, y: float, size: float, *words: Markup) -> Markup:
     """Return the mark for death."""
     near, far, up, down = x - size, x + size, y - size, y + size
     path = f"M{near:.1f} {up:.1f}L{far:.1f} {down:.1f}M{near:.1f} {down:.1f}L{far:.1f} {up:.1f}"
-    return tag("path", class_="cross", d=path)
+    return tag("path", *words, class_="cross", d=path)
 
 
 def _limit(result: ProbeResult, scale: Scale) -> Markup | None:
@@ -157,7 +174,8 @@ def _lens(result: ProbeResult, top: float) -> Markup:
     for trial in result.trials:
         if scale.first <= trial.age <= scale.last:
             x = scale.at(trial.age)
-            parts.append(_mark("alive", x, up) if trial.alive else _mark("dead", x, down))
+            how, y = ("alive", up) if trial.alive else ("dead", down)
+            parts.append(_mark(how, trial.age, x, y))
     for seconds, text in scale.ticks(8):
         x = scale.at(seconds)
         parts.append(tag("line", class_="axis", x1=x, y1=axis, x2=x, y2=axis + 5))

@@ -16,7 +16,7 @@ class Markup(str):
     __slots__ = ()
 
 
-_EMPTY = {"meta", "br", "line", "rect", "circle", "path", "use"}  # elements without content
+_EMPTY = {"meta", "br", "line", "rect", "circle", "path"}  # need no end where they have no content
 
 
 def tag(name: str, /, *content: object, **attributes: object) -> Markup:
@@ -26,7 +26,7 @@ def tag(name: str, /, *content: object, **attributes: object) -> Markup:
         for key, value in attributes.items()
         if value is not None
     )
-    if name in _EMPTY:
+    if name in _EMPTY and not content:
         return Markup(f"<{name}{words}/>")
     return Markup(f"<{name}{words}>{join(*content)}</{name}>")
 

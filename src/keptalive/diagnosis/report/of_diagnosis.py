@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from keptalive.diagnosis.evidence import Arm, Evidence, Poke
-from keptalive.diagnosis.report.ladder import ladder
+from keptalive.diagnosis.report.ladder import ladder, timeout
 from keptalive.diagnosis.report.markup import Markup
 from keptalive.diagnosis.report.page import code, fact, figure, listing, note, page, section, table
 from keptalive.diagnosis.report.timeline import timeline
@@ -48,10 +48,9 @@ def _facts(diagnosis: Diagnosis) -> Iterator[Markup]:
     helps = {True: ("yes", "good"), False: ("no", None), None: ("not needed, or not told", None)}
     words, tone = helps[diagnosis.keepalive_helps]
     yield fact("Does TCP keepalive help?", words, tone=tone)
-    ladder = diagnosis.evidence.ladder
-    if ladder is not None and ladder.idle_timeout is not None and ladder.dead_at is not None:
-        half = ladder.dead_at - ladder.idle_timeout
-        yield fact("Idle timeout of the path", f"{ladder.idle_timeout:.1f} s ± {half:.1f} s", tone="bad")
+    measured = diagnosis.evidence.ladder
+    if measured is not None and measured.idle_timeout is not None:
+        yield fact("Idle timeout of the path", timeout(measured), tone="bad")
     policy = diagnosis.policy
     if policy is not None:
         yield fact(
@@ -79,7 +78,8 @@ def _body(diagnosis: Diagnosis) -> Iterator[Markup]:
     measured = ladder(evidence.ladder) if evidence.ladder is not None else None
     if evidence.ladder is not None and measured is not None:
         caption = "; ".join(f"{name} {text}" for name, text in numbers(evidence.ladder))
-        yield section("The path, measured meanwhile on idle connections", figure(measured, f"{caption}."))
+        caption = f"{caption[0].upper()}{caption[1:]}."
+        yield section("The path, measured meanwhile on idle connections", figure(measured, caption))
     if diagnosis.code:
         yield section("In the program", _code(diagnosis.code))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keptalive.diagnosis.report.ladder import ladder
+from keptalive.diagnosis.report.ladder import ladder, timeout
 from keptalive.diagnosis.report.markup import Markup, join, tag
 from keptalive.diagnosis.report.page import code, fact, figure, listing, note, page, section, table
 from keptalive.probing.result import ProbeResult, numbers
@@ -16,11 +16,7 @@ from keptalive.sockets import format_address
 
 _FORGETS = ("silent", "reset")
 
-_CLIENT, _NETWORK, _SERVER = (
-    "Whoever runs the programs",
-    "Whoever runs the network",
-    "Whoever runs the server",
-)
+_CLIENT, _NETWORK, _SERVER = "Programs", "Network", "Server"
 _HOLD = (_CLIENT, "Turn TCP keepalive on with the figures below: its probes reset the timer of the path.")
 # behaviour -> what to change, on which side
 _STEPS: dict[Behaviour, tuple[tuple[str, str], ...]] = {
@@ -100,9 +96,8 @@ def _sentence(result: ProbeResult, interrupted: bool) -> str:
 
 
 def _facts(result: ProbeResult) -> Iterator[Markup]:
-    if result.idle_timeout is not None and result.dead_at is not None:
-        half = result.dead_at - result.idle_timeout
-        yield fact("Idle timeout", f"{result.idle_timeout:.2f} s ± {half:.2f} s{_doubt(result)}", tone="bad")
+    if result.idle_timeout is not None:
+        yield fact("Idle timeout", timeout(result), tone="bad")
     elif result.alive_at is not None:
         yield fact("Alive after", f"{result.alive_at:.1f} s of silence", tone="good")
     if result.behaviour in _FORGETS:
@@ -116,10 +111,6 @@ def _facts(result: ProbeResult) -> Iterator[Markup]:
         yield fact("Keepalive", "ends healthy connections here", tone="bad")
 
 
-def _doubt(result: ProbeResult) -> str:
-    return "" if result.sure else ", not sure"
-
-
 def _body(result: ProbeResult) -> Iterator[Markup]:
     drawing = ladder(result)
     if drawing is not None:
@@ -131,7 +122,9 @@ def _body(result: ProbeResult) -> Iterator[Markup]:
         yield section("What to change", table(("Side", "What"), steps, class_="sides"), *_holding(result))
     if result.presets:
         yield section("What has such a timeout by default", listing(_presets(result)))
-    rows = [*numbers(result), ("questions lost on the way", f"{result.loss:.0%}")]
+    rows = numbers(result)
+    if result.loss:
+        rows.append(("questions lost on the way", f"{result.loss:.0%}"))
     yield section("Measured", table(("What", "Figure"), rows, class_="facts-of"))
 
 
@@ -141,7 +134,7 @@ def _caption(result: ProbeResult) -> str:
         said += "A cross: it was dead. "
     if result.ends:
         said += "A box: the other end closed or reset it, unasked. "
-    if result.alive_at is not None and result.dead_at is not None:
+    if result.alive_at is not None and result.dead_at is not None and result.sure:
         said += (
             f"Silences up to {result.alive_at:.2f} s were survived, those from {result.dead_at:.2f} s on "
             "were not: the timeout lies between."
@@ -158,7 +151,7 @@ def _holding(result: ProbeResult) -> Iterator[Markup]:
     yield tag(
         "p",
         f"The first probe after {idle} s of silence; one that is not answered is repeated each {interval} s, "
-        f"and the connection given up after {count}:",
+        f"and the connection given up after {count} of them:",
     )
     yield code(
         f"""\

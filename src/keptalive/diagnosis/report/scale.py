@@ -8,7 +8,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-_STEPS = (1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0, 7200.0)
+# What people count in: decimals below a second, then parts of minutes and of hours.
+_STEPS = (
+    *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0),
+    *(300.0, 600.0, 1200.0, 3600.0, 7200.0),
+)
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,8 @@ class Scale:
 
 
 def _step(least: float) -> float:
-    for step in _STEPS:
-        if step >= least:
-            power = 1.0
-            while step * power / 10 >= least:
-                power /= 10
-            finer = [s * power for s in (1.0, 2.0, 5.0) if s * power >= least]
-            return finer[0] if power < 1 and finer else step
-    return math.ceil(least / 7200) * 7200.0
+    longest = _STEPS[-1]
+    return next((step for step in _STEPS if step >= least), math.ceil(least / longest) * longest)
 
 
 def _label(seconds: float, step: float) -> str:

@@ -6,7 +6,7 @@ Rule: pure. Solid is where the other end is known to have been there, dotted whe
 from __future__ import annotations
 
 from keptalive.diagnosis.evidence import Arm, Control, Evidence
-from keptalive.diagnosis.report.events import Kind, events, last_sign_of_life
+from keptalive.diagnosis.report.events import Event, Kind, events, last_sign_of_life
 from keptalive.diagnosis.report.ladder import cross
 from keptalive.diagnosis.report.markup import Markup, join, tag
 from keptalive.diagnosis.report.scale import Scale
@@ -67,10 +67,11 @@ def _lane(arm: Arm, diagnosis: Diagnosis, scale: Scale, y: float) -> Markup:
         tag("text", _subtitle(arm), class_="soft", x=8, y=y + 10),
     ]
     if arm.connected_at is None:
-        x = scale.at(arm.ended_at or 0.0)
-        return join(*parts, cross(x, y, 6), _label(f"{_end(arm)}", x, y - 14, "strong bad"))
+        over = _over(arm, diagnosis)
+        parts += [_stretch("gone", 0.0, over, scale, y), cross(scale.at(over), y, 6)]
+        return join(*parts, _label(_end(arm), scale.at(over), y - 14, "strong bad"))
     parts += [_line(arm, diagnosis, scale, y), _grave(_forgotten(arm, diagnosis), scale, y)]
-    parts += [_mark(event.kind, scale.at(event.at), y) for event in events(arm)]
+    parts += [_mark(event, scale.at(event.at), y) for event in events(arm)]
     if arm.sent_at is not None:
         parts += _request(scale.at(arm.sent_at), y)
     parts += _questions(arm, scale, y)
@@ -136,21 +137,30 @@ def _grave(moments: tuple[float, float] | None, scale: Scale, y: float) -> Marku
     )
 
 
-def _mark(kind: Kind, x: float, y: float) -> Markup:
-    """One packet, or question, on the connection's line; what came in is above it, what went out below."""
-    if kind == "answer":
-        return tag("circle", class_="dot-alive", cx=x, cy=y, r=5.0)
-    if kind == "probe":
-        return tag("circle", class_="ring-dead", cx=x, cy=y, r=4.5)
-    if kind == "again":
-        return tag("path", class_="cross", d=f"M{x - 4:.1f} {y + 12:.1f}h8")
-    return _arrow(x, y, up=False)
+_WORDS: dict[Kind, str] = {
+    "answer": "a packet without data came: the answer to a probe, or a probe of the other end's own",
+    "probe": "a probe went out, and was not answered",
+    "again": "data was sent again",
+    "data": "data came",
+}
 
 
-def _arrow(x: float, y: float, *, up: bool) -> Markup:
+def _mark(event: Event, x: float, y: float) -> Markup:
+    """One packet on the connection's line; pointing at it tells which and when."""
+    words = tag("title", f"{event.at:.2f} s: {_WORDS[event.kind]}")
+    if event.kind == "answer":
+        return tag("circle", words, class_="dot-alive", cx=x, cy=y, r=5.0)
+    if event.kind == "probe":
+        return tag("circle", words, class_="ring-dead", cx=x, cy=y, r=4.5)
+    if event.kind == "again":
+        return tag("path", words, class_="cross", d=f"M{x - 4:.1f} {y + 12:.1f}h8")
+    return _arrow(x, y, words, up=False)
+
+
+def _arrow(x: float, y: float, *words: Markup, up: bool) -> Markup:
     """Data: down to the connection when it comes, up from it when it goes."""
     tip, base = (y - 17, y - 6) if up else (y - 6, y - 17)
-    return tag("path", class_="data", d=f"M{x:.1f} {tip:.1f}L{x - 5:.1f} {base:.1f}h10z")
+    return tag("path", *words, class_="data", d=f"M{x:.1f} {tip:.1f}L{x - 5:.1f} {base:.1f}h10z")
 
 
 def _request(x: float, y: float) -> list[Markup]:
