@@ -26,9 +26,8 @@ from keptalive.probing.estimate import Bracket
 from keptalive.probing.ladder import Goal
 from keptalive.probing.measure import Measurement
 from keptalive.probing.result import ProbeResult
-from keptalive.probing.session import Session
-from keptalive.probing.target import Target
 from keptalive.probing.wire import TcpWire
+from probing.measuring import measure
 from probing.simulation import Path as SimulatedPath
 from probing.simulation import SimulatedWire, run
 
@@ -41,12 +40,6 @@ def bound(timeout: float) -> float:
     if timeout < 20:
         return 1.6 * timeout + 4
     return (1.4 if timeout < 60 else 1.2) * timeout
-
-
-async def measure(lab: Lab) -> ProbeResult:
-    """Measure the lab's path."""
-    target = Target(lab.host, lab.port)
-    return await Session(target, Goal(0.01, 720.0, 50), rate=0, make_socket=lab.client_socket).run()
 
 
 def holds(result: ProbeResult, timeout: float) -> bool:

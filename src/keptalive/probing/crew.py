@@ -104,7 +104,7 @@ class Crew:
                 self._note_first_words(rung)
             self.rest(rung)
         elif rung.wire.end is None:
-            self._evidence.unsettled += 1
+            self._evidence.unsettled += not rung.late  # else it may have been forgotten meanwhile
             self.lose(rung)
         elif before:
             self.ended_unasked(rung, rung.wire.end)
