@@ -117,9 +117,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many parts at a time")
     parser.add_argument(
         "--switch",
-        choices=["install", "run"],
+        choices=["install", "exact", "scoped", "run"],
         default="install",
-        help="what is compared with plain: keptalive.install(), or `keptalive run`",
+        help="what is compared with plain: install(), the same with a policy, the same with networks and"
+        " ports, or `keptalive run`",
     )
     given = parser.parse_args(arguments)
     if (problem := runs.possible()) is not None:

@@ -62,7 +62,7 @@ class Run:
 
 
 def run(part: Part, switch: str) -> Run:
-    """Run *part* with the switch at "plain", "install", "run" (as a child of `keptalive run`) or "break"."""
+    """Run *part* with the switch at "plain", "run" (as a child of `keptalive run`), or a word of its own."""
     with tempfile.TemporaryDirectory(prefix="harm-") as name:
         folder = Path(name)
         report, log, witness = folder / "report.xml", folder / "log", folder / "witness"
