@@ -7,6 +7,7 @@ switch.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -41,6 +42,16 @@ exec "$@"
 """
 
 
+_KEPTALIVE = f"""
+import sys
+sys.path.insert(0, {str(HERE.parents[1] / "src")!r})
+from keptalive.cli.main import main
+sys.exit(main())
+"""
+
+_running: set[subprocess.Popen[bytes]] = set()
+
+
 @dataclass(frozen=True)
 class Run:
     """What came of one run."""
@@ -51,14 +62,17 @@ class Run:
 
 
 def run(part: Part, switch: str) -> Run:
-    """Run *part* with the switch at "plain", "install" or "break"."""
+    """Run *part* with the switch at "plain", "run" (as a child of `keptalive run`), or a word of its own."""
     with tempfile.TemporaryDirectory(prefix="harm-") as name:
         folder = Path(name)
         report, log, witness = folder / "report.xml", folder / "log", folder / "witness"
         witness.mkdir()
         place = part.folder or folder / "cwd"
         place.mkdir(exist_ok=True)
-        ended = _execute([*_world(folder), *part.command(report)], place, _environment(folder, switch), log)
+        summary = folder / "summary.json"
+        keptalive = [sys.executable, "-c", _KEPTALIVE, "run", "--summary", str(summary), "--"]
+        command = [*_world(folder), *(keptalive if switch == "run" else ()), *part.command(report)]
+        ended = _execute(command, place, _environment(folder, switch), log)
         text = log.read_text(errors="replace")
         try:
             outcomes = parse(report.read_text())
@@ -66,6 +80,8 @@ def run(part: Part, switch: str) -> Run:
             outcomes = {}
         outcomes[part.whole] = ended
         held = sum(int(file.read_text()) for file in witness.iterdir())
+        if summary.exists():
+            held = sum(entry["sockets"] for entry in json.loads(summary.read_text())["processes"])
     return Run(outcomes, held, text)
 
 
@@ -81,6 +97,7 @@ def _execute(command: list[str], place: Path, environment: dict[str, str], log: 
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        _running.add(process)
         try:
             ended = f"exit {process.wait(PATIENCE)}"
         except subprocess.TimeoutExpired:
@@ -90,6 +107,12 @@ def _execute(command: list[str], place: Path, environment: dict[str, str], log: 
     return ended
 
 
+def end_all() -> None:
+    """End the parts that are running: they have sessions of their own, which no Ctrl-C reaches."""
+    for process in tuple(_running):
+        _end(process)
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End what the part has left running in its session, itself included."""
     try:
@@ -97,6 +120,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except ProcessLookupError:  # nothing was left, as it should be
         pass
     process.wait()
+    _running.discard(process)
 
 
 def _world(folder: Path) -> list[str]:
