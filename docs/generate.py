@@ -26,9 +26,11 @@ from generating.manual import manual
 from generating.platforms import platforms
 from generating.presets import presets
 from generating.python_api import python_api
+from generating.verdicts import verdict, verdicts
 from generating.zsh import zsh
 
 from keptalive.cli.main import VERBS
+from keptalive.diagnosis.remedies import MEANINGS
 
 FILES: dict[str, Callable[[], str]] = {
     "docs/reference/command-line.md": command_line,
@@ -37,6 +39,8 @@ FILES: dict[str, Callable[[], str]] = {
     "docs/reference/platforms.md": platforms,
     "docs/reference/presets.md": presets,
     "docs/reference/python.md": python_api,
+    "docs/reference/verdicts.md": verdicts,
+    **{f"docs/reference/verdicts/{name}.md": partial(verdict, name) for name in MEANINGS},
     "share/man/man1/keptalive.1": lambda: manual(commands()),
     "src/keptalive/cli/completions/keptalive.bash": lambda: bash(commands(), VERBS),
     "src/keptalive/cli/completions/_keptalive": lambda: zsh(commands(), VERBS),
