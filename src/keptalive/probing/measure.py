@@ -180,7 +180,7 @@ class Measurement:
         rung = self._crew.rungs[ask.rung]
         self._crew.idle.discard(ask.rung)
         if rung.disturbed():
-            self._crew.start(self._void(rung))
+            self._crew.start(self._crew.renew(rung))
             return
         if ask.witness:
             self._witness_called = self._loop.time()
@@ -245,17 +245,6 @@ class Measurement:
     def _died(self, rung: Rung, at_most: float, bursts: int) -> None:
         self.evidence.trials.append(Trial(False, at_most, bursts))
         self.evidence.deaths[rung.wire.end.kind if rung.wire.end else "silent"] += 1
-        self._crew.lose(rung)
-
-    async def _void(self, rung: Rung) -> None:
-        """Something arrived in the silence: nothing follows from it, and a new one begins."""
-        self.evidence.disturbed += 1
-        for _ in range(self._crew.weather.bursts):
-            if await rung.ask() is Answer.ALIVE:
-                await rung.rest()
-                self._crew.rest(rung)
-                return
-            await rung.pause()
         self._crew.lose(rung)
 
     async def _ask_by_data(self) -> None:

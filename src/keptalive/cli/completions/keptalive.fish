@@ -58,7 +58,7 @@ complete -c keptalive -n __keptalive_first -a completion -d 'what teaches bash, 
 
 # demo
 complete -c keptalive -n '__keptalive_at demo' -s h -l help -d 'show this help message and exit'
-complete -c keptalive -n '__keptalive_at demo' -l policy -x -a 'azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack' -d 'hold with IDLE:INTERVAL:COUNT in seconds (default 1:1:9, which fits)'
+complete -c keptalive -n '__keptalive_at demo' -l policy -x -a 'azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack' -d 'hold with IDLE:INTERVAL:COUNT in seconds, or a preset\'s (default 1:1:9, which fits)'
 complete -c keptalive -n '__keptalive_at demo' -l engine -x -a 'kernel relay' -d 'the firewall\'s engine (default: the first that works here)'
 complete -c keptalive -n '__keptalive_at demo' -l json -d 'print one JSON object'
 
@@ -78,13 +78,13 @@ complete -c keptalive -n '__keptalive_at ps' -l json -d 'for programs'
 # attach
 complete -c keptalive -n '__keptalive_at attach' -s h -l help -d 'show this help message and exit'
 complete -c keptalive -n '__keptalive_at attach' -s f -l follow -d 'stay until the program ends: new sockets are protected within a second or two, children too'
-complete -c keptalive -n '__keptalive_at attach' -l policy -x -a 'azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack' -d 'IDLE:INTERVAL:COUNT[:USER_TIMEOUT] in seconds, set exactly; without it 45:15:9, which leaves alone what is protected as well or better'
+complete -c keptalive -n '__keptalive_at attach' -l policy -x -a 'azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack' -d 'IDLE:INTERVAL:COUNT[:USER_TIMEOUT] in seconds, or a preset\'s, set exactly; without it 45:15:9, which leaves alone what is protected as well or better'
 complete -c keptalive -n '__keptalive_at attach' -l json -d 'for programs; with --follow one line a look'
 complete -c keptalive -n '__keptalive_at attach' -x -a '(__fish_complete_pids)' -d 'the running program'
 
 # run
 complete -c keptalive -n '__keptalive_at run; and test -z (__keptalive_program 2 --policy --summary | string collect)' -s h -l help -d 'show this help message and exit'
-complete -c keptalive -n '__keptalive_at run; and test -z (__keptalive_program 2 --policy --summary | string collect)' -l policy -x -a 'azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack' -d 'set IDLE:INTERVAL:COUNT[:USER_TIMEOUT] in seconds on every connection (default: 45:15:9, or KEPTALIVE_POLICY, where the program itself has not chosen better)'
+complete -c keptalive -n '__keptalive_at run; and test -z (__keptalive_program 2 --policy --summary | string collect)' -l policy -x -a 'azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack' -d 'set IDLE:INTERVAL:COUNT[:USER_TIMEOUT] in seconds, or a preset\'s, on every connection (default: 45:15:9, or KEPTALIVE_POLICY, where the program itself has not chosen better)'
 complete -c keptalive -n '__keptalive_at run; and test -z (__keptalive_program 2 --policy --summary | string collect)' -l summary -r -F -d 'write to FILE, as JSON, which process was protected which way, and which was not, and why; kept up to date while the program runs'
 complete -c keptalive -n '__keptalive_at run; and test -z (__keptalive_program 2 --policy --summary | string collect)' -s v -l verbose -d 'say on stderr what is going to be done'
 complete -c keptalive -n '__keptalive_at run' -x -a '(__keptalive_beyond 2 --policy --summary)'
