@@ -13,6 +13,8 @@ from harm.outcomes import Comparison
 from harm.suites import Part
 from support import require
 
+pytestmark = pytest.mark.timeout(300)  # four to six interpreters in a row, on a busy machine
+
 TESTS = """
 import socket
 
