@@ -105,7 +105,7 @@ def _execute(command: list[str], place: Path, environment: dict[str, str], log: 
 
 
 def _wait(process: subprocess.Popen[bytes]) -> bool:
-    """Wait until a process has ended; it keeps its number, and so does its group. False: it takes too long."""
+    """Wait until a process has ended, without letting go of its number; False if that takes too long."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
