@@ -22,7 +22,7 @@ from harm.outcomes import parse
 from harm.suites import Part
 
 HERE = Path(__file__).resolve().parent
-PATIENCE = 900  # seconds for a part
+PATIENCE = 1500  # seconds for a part
 _OUR_OWN = ("KEPTALIVE_", "PYTEST_", "PYTHON")
 _FOREIGN = ("CI", "COLUMNS", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE")
 
