@@ -67,7 +67,8 @@ def table(outcomes: dict[str, list[Outcome]]) -> str:
     stalled = max(outcome.stalled for row in outcomes.values() for outcome in row)
     lines += [
         "",
-        f"{right} of {total} on the diagonal ({right / total:.1%}), {wrong} wrong. Stalls of this machine: {stalled:.1f} s.",
+        f"{right} of {total} on the diagonal ({right / total:.1%}), {wrong} wrong. "
+        f"Stalls of this machine: {stalled:.1f} s.",
     ]
     return "\n".join(lines)
 

@@ -25,7 +25,7 @@ def parse(report: str) -> dict[str, str]:
     outcomes: dict[str, list[str]] = {}
     place = ""
     for case in ElementTree.fromstring(report).iter("testcase"):
-        name = "::".join(filter(None, (case.get("file"), case.get("classname"), case.get("name"))))
+        name = "::".join(filter(None, (case.get("classname"), case.get("name"))))
         # regrtest leaves a test without a name of which a subtest failed; order is what tells it then
         place = name or f"{place}, one later"
         outcomes.setdefault(place, []).append(_outcome(case))

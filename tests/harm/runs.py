@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
@@ -21,7 +22,7 @@ from harm.outcomes import parse
 from harm.suites import Part
 
 HERE = Path(__file__).resolve().parent
-PATIENCE = 900  # seconds for a part
+PATIENCE = 1500  # seconds for a part
 _OUR_OWN = ("KEPTALIVE_", "PYTEST_", "PYTHON")
 _FOREIGN = ("CI", "COLUMNS", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE")
 
@@ -79,7 +80,7 @@ def run(part: Part, switch: str) -> Run:
         except (OSError, ParseError):  # ended before it could write, which the next line tells
             outcomes = {}
         outcomes[part.whole] = ended
-        held = sum(int(file.read_text()) for file in witness.iterdir())
+        held = sum(int(file.read_text() or 0) for file in witness.iterdir())
         if summary.exists():
             held = sum(entry["sockets"] for entry in json.loads(summary.read_text())["processes"])
     return Run(outcomes, held, text)
@@ -89,7 +90,7 @@ def _execute(command: list[str], place: Path, environment: dict[str, str], log: 
     """Run a command to its end, or to the end of our patience; say how it ended."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            ["nice", "-n", "10", *command],
+            command,
             cwd=place,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -98,29 +99,32 @@ def _execute(command: list[str], place: Path, environment: dict[str, str], log: 
             start_new_session=True,
         )
         _running.add(process)
-        try:
-            ended = f"exit {process.wait(PATIENCE)}"
-        except subprocess.TimeoutExpired:
-            ended = f"not done after {PATIENCE} s"
-        finally:
-            _end(process)
-    return ended
+        done = _wait(process)
+        _end(process)
+    return f"exit {process.returncode}" if done else f"not done after {PATIENCE} s"
+
+
+def _wait(process: subprocess.Popen[bytes]) -> bool:
+    """Wait until a process has ended, without letting go of its number; False if that takes too long."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End what a part has left running in its session, itself included."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    _running.discard(process)
 
 
 def end_all() -> None:
     """End the parts that are running: they have sessions of their own, which no Ctrl-C reaches."""
     for process in tuple(_running):
         _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End what the part has left running in its session, itself included."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:  # nothing was left, as it should be
-        pass
-    process.wait()
-    _running.discard(process)
 
 
 def _world(folder: Path) -> list[str]:
@@ -143,7 +147,6 @@ def _environment(folder: Path, switch: str) -> dict[str, str]:
         **kept,
         "TMPDIR": str(temporary),
         "PYTHONPATH": str(HERE / "switch"),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "KEPTALIVE_HARM": f"{switch} {folder / 'witness'}",
     }
 

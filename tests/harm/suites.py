@@ -53,14 +53,11 @@ STDLIB_REST = (
     "test_wsgiref",
     # What the switch touches beside connections: imports, signatures, the module socket, forks.
     "test_audit",
-    "test_concurrent_futures",
     "test_fork1",
     "test_import",
     "test_importlib",
     "test_inspect",
     "test_multiprocessing_fork",
-    "test_multiprocessing_forkserver",
-    "test_multiprocessing_spawn",
     "test_pkgutil",
     "test_pyclbr",
     "test_pydoc",
@@ -198,7 +195,7 @@ class Part:
         return [
             *(str(self.python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"),
             # Their own options ask for coverage, parallel workers and reports of durations.
-            *("-o", "addopts=", "-o", "junit_family=xunit1", "-o", "junit_logging=no"),
+            *("-o", "addopts=", "-o", "junit_family=xunit2", "-o", "junit_logging=no"),
             *("--timeout", "120", "--junit-xml", str(report), *self.options, *self.tests),
         ]
 
@@ -209,6 +206,11 @@ class Part:
 
     def narrowed(self, tests: Collection[str]) -> Part:
         """Return what is to be run again for these tests: their files, or all of it."""
-        files = tuple(file for file in self.tests if any(test.startswith(file) for test in tests))
-        known = all(test.startswith(files) for test in tests)
-        return replace(self, tests=files) if files and known else self
+        modules = {file: file.removesuffix(".py").replace("/", ".") for file in self.tests}
+        doubtful = [file for file, name in modules.items() if any(_is_in(test, name) for test in tests)]
+        found = all(any(_is_in(test, modules[file]) for file in doubtful) for test in tests)
+        return replace(self, tests=tuple(doubtful)) if doubtful and found else self
+
+
+def _is_in(test: str, module: str) -> bool:
+    return test.startswith((f"{module}.", f"{module}::"))

@@ -17,12 +17,12 @@ REGRTEST = """<testsuites tests="5" errors="0" failures="1"><testsuite tests="5"
 </testsuite></testsuites>"""
 
 PYTEST = """<testsuites><testsuite name="pytest" tests="5">
-<testcase classname="tests.test_a.T" name="test_a[1]" file="tests/test_a.py" line="3" time="0.1" />
-<testcase classname="tests.test_a.T" name="test_a[1]" file="tests/test_a.py" line="3">
+<testcase classname="tests.test_a.T" name="test_a[1]" time="0.1" />
+<testcase classname="tests.test_a.T" name="test_a[1]">
 <error message="failed on teardown with &quot;OSError: at 0x7f12&quot;">text</error></testcase>
-<testcase classname="tests.test_a" name="test_b" file="tests/test_a.py" line="9">
+<testcase classname="tests.test_a" name="test_b">
 <skipped type="pytest.skip" message="no loop at 0x7fff01">tests/test_a.py:9: no loop</skipped></testcase>
-<testcase classname="tests.test_a" name="test_c" file="tests/test_a.py" line="12">
+<testcase classname="tests.test_a" name="test_c">
 <failure message="ValueError: port 34567&#10;more">text</failure></testcase>
 </testsuite></testsuites>"""
 
@@ -41,10 +41,10 @@ def test_the_standard_librarys_reports() -> None:
 def test_pytests_reports() -> None:
     """A test that fails when it is torn down has two entries, and both count."""
     assert parse(PYTEST) == {
-        "tests/test_a.py::tests.test_a.T::test_a[1]": "passed",
-        "tests/test_a.py::tests.test_a.T::test_a[1] #2": 'error: failed on teardown with "OSError',
-        "tests/test_a.py::tests.test_a::test_b": "skipped: no loop at 0x…",
-        "tests/test_a.py::tests.test_a::test_c": "failure: ValueError",
+        "tests.test_a.T::test_a[1]": "passed",
+        "tests.test_a.T::test_a[1] #2": 'error: failed on teardown with "OSError',
+        "tests.test_a::test_b": "skipped: no loop at 0x…",
+        "tests.test_a::test_c": "failure: ValueError",
     }
 
 

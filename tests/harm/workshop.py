@@ -15,7 +15,7 @@ from harm.suites import STDLIB_QUICK, STDLIB_REST, Library, Part
 ROOT = Path(__file__).resolve().parents[2]
 WORKSHOP = ROOT / ".harm"
 PATIENCE = 900  # seconds for whatever pip does
-AT_A_TIME = 12  # test files of a library in one process
+AT_A_TIME = 8  # test files of a library in one process
 
 
 def version(python: Path) -> str:
