@@ -167,7 +167,7 @@ def test_what_it_raises(client: str, fate: str, raised: dict[tuple[str, str], Ra
     assert cause in expected(client, fate), f"{result.raised}\n{result.trace}"
     if cause in ("path-died", "reset", "refused"):
         assert result.errno == {"path-died": "ETIMEDOUT", "reset": "ECONNRESET"}.get(cause, "ECONNREFUSED")
-    if fate in (READING, CONNECTING):
+    if fate == CONNECTING or (fate == READING and result.arrived):  # else it was too busy to get so far
         assert _phase_fits(client, fate, str(result.what)), result.what
 
 
