@@ -28,8 +28,9 @@ templates_path: list[str] = []
 myst_heading_anchors = 4
 myst_enable_extensions: list[str] = []
 
-# `-n` holds our own names to account; those of the standard library are their documentation's.
-nitpick_ignore_regex = [("py:.*", r"(?!keptalive\b).*"), ("py:class", r".*\.(T|Kind)")]  # two type variables
+# `-n` holds the public names to account: keptalive.Policy, keptalive.lab.Lab. The standard library's have
+# their documentation elsewhere, and those of inner modules are on the page only where it matters.
+nitpick_ignore_regex = [("py:.*", r"(?!keptalive\.(lab\.)?[A-Z]).*")]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True

@@ -16,23 +16,31 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
 
 from generating.bash import bash
+from generating.command_line import command_line
 from generating.drawings import drawing, names
 from generating.explanations import explanations
+from generating.faults import faults
 from generating.fish import fish
 from generating.grammar import commands
 from generating.manual import manual
 from generating.platforms import platforms
 from generating.presets import presets
 from generating.python_api import python_api
+from generating.verdicts import verdict, verdicts
 from generating.zsh import zsh
 
 from keptalive.cli.main import VERBS
+from keptalive.diagnosis.remedies import MEANINGS
 
 FILES: dict[str, Callable[[], str]] = {
+    "docs/reference/command-line.md": command_line,
     "docs/reference/explanations.md": explanations,
+    "docs/reference/faults.md": faults,
     "docs/reference/platforms.md": platforms,
     "docs/reference/presets.md": presets,
     "docs/reference/python.md": python_api,
+    "docs/reference/verdicts.md": verdicts,
+    **{f"docs/reference/verdicts/{name}.md": partial(verdict, name) for name in MEANINGS},
     "share/man/man1/keptalive.1": lambda: manual(commands()),
     "src/keptalive/cli/completions/keptalive.bash": lambda: bash(commands(), VERBS),
     "src/keptalive/cli/completions/_keptalive": lambda: zsh(commands(), VERBS),

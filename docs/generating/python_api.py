@@ -19,17 +19,22 @@ _HEADINGS = {
     "probing.session": "Measure a path",
     "probing.result": "Measure a path",
     "diagnosis.exceptions": "Explain an exception",
+    "diagnosis.session": "Diagnose a request",
+    "diagnosis.result": "Diagnose a request",
+    "diagnosis.evidence": "Diagnose a request",
     "errors": "Errors and warnings",
 }
 _LAST = "Errors and warnings"
 
-# What the public names take, return and hold; Sphinx (-n) complains of one that is missing here.
+# What the public names take, return and hold, where it matters to a reader.
 _BESIDE = (
     "keptalive.sockets.SocketLike",
     "keptalive.process_wide.report.NotCovered",
     "keptalive.process_wide.scope.Scope",
     "keptalive.rescue.keeper.Look",
     "keptalive.probing.measure.Progress",
+    "keptalive.diagnosis.evidence.Evidence",
+    "keptalive.diagnosis.evidence.Arm",
     "keptalive.presets.Preset",
     "keptalive.lab.faults.combination.Faults",
     "keptalive.lab.faults.fault.Fault",

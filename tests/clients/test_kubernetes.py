@@ -22,6 +22,8 @@ def api_client(world: World) -> Any:
     world.origin.pages["/version/"] = json.dumps(dict.fromkeys((*_VERSION, "platform"), "0")).encode()
     with client.ApiClient(client.Configuration(host=world.origin.url(""))) as api_client:
         yield api_client
+        # kubernetes 29 leaves it open
+        api_client.rest_client.pool_manager.connection_from_url(world.origin.url("")).close()
 
 
 def _ask(api_client: Any) -> None:

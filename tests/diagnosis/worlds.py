@@ -27,6 +27,9 @@ from probing import obstacles, real_servers
 #: What these worlds need beside a kernel lab.
 PROGRAMS = ("nft", "nginx", "haproxy", "squid")
 SECONDS = 10  # until the endpoint answers
+EVENT = (
+    5  # s after which something happens that has nothing to do with silence: two probes have been answered
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Outcome:
 
     diagnosis: Diagnosis
     seconds: float
+    stalled: float  # seconds by which this busy machine came too late to everything
     left: int  # connections that the server still knew
 
     @property
@@ -50,7 +54,6 @@ async def diagnose(lab: Lab, held: str, url: str | None = None, **how: Any) -> D
     session = Session(
         url or f"{lab.url}/sleep/{SECONDS}",
         timers=Timers(*map(int, held.split(":"))),
-        rate=0,
         make_socket=lab.client_socket,
         **{"timeout": 60.0, "proxy": "none", **how},
     )
@@ -130,17 +133,13 @@ async def _tls(lab: Lab, held: str) -> Diagnosis:
     return await diagnose(lab, held, f"{url}/sleep/{SECONDS}", cacert=lab.ca_file)
 
 
-def _host_down(lab: Lab) -> None:
-    obstacles.unplug(lab)
-
-
 #: cause -> the lab's fault, and what is done there.
 WORLDS: dict[str, tuple[str, World]] = {
     "server slow": ("idle-drop:60", _plain),
     "server slow, its own keepalive holds the firewall": ("idle-drop:5", _server("keeps-alive", SECONDS)),
     "client to server forgotten, server to client not": ("one-way:client:5", _plain),
     "nginx proxies a slow server": ("idle-drop:600", _real("nginx", real_servers.NGINX, 60)),
-    "one request at a time": ("idle-drop:600", _server("in-turn", 6)),
+    "one request at a time": ("idle-drop:600", _server("in-turn", 5)),
     "no answer in time, connection alive": ("idle-drop:600", _with(timeout=6.0)),
     "firewall forgets": ("idle-drop:5", _plain),
     "firewall forgets, default policy": ("idle-drop:5", _plain),
@@ -169,12 +168,12 @@ WORLDS: dict[str, tuple[str, World]] = {
     "load balancer closes": ("idle-close:5", _plain),
     "server closes": ("idle-drop:600", _server("closes", 5)),
     "server resets": ("idle-drop:600", _server("resets", 5)),
-    "server restarts and forgets": ("state-lost@3", _plain),
-    "firewall restarts and forgets": ("idle-drop:600", _meanwhile(3, lambda lab: lab.expire_now())),
-    "host goes down": ("idle-drop:600", _meanwhile(3, _host_down)),
-    "path goes down": ("blackhole@3", _plain),
-    "path goes down one way": ("idle-drop:600", _meanwhile(3, obstacles.take_down)),
-    "path is down for a while": ("outage@3-12", _plain),
+    "server restarts and forgets": (f"state-lost@{EVENT}", _plain),
+    "firewall restarts and forgets": ("idle-drop:600", _meanwhile(EVENT, lambda lab: lab.expire_now())),
+    "host goes down": ("idle-drop:600", _meanwhile(EVENT, obstacles.unplug)),
+    "path goes down": (f"blackhole@{EVENT}", _plain),
+    "path goes down one way": ("idle-drop:600", _meanwhile(EVENT, obstacles.take_down)),
+    "path is down for a while": (f"outage@{EVENT}-14", _plain),
     "squid before the firewall": ("idle-drop:5", _squid),
     "refused": ("idle-drop:600", _at(lambda lab: f"http://{lab.host}:9/")),
     "never answers": ("idle-drop:600", _after(obstacles.take_down)),
@@ -188,7 +187,9 @@ LEAVING = {
     "never answers": "nothing arrives there",
     "path goes down one way": "nothing arrives there",
     "squid before the firewall": "they are squid's",
+    "server restarts and forgets": "the lab's server has not really forgotten them",
     "gateway times out": "they are the gateway's",
+    "load balancer closes": "they are the load balancer's",
     "firewall forgets, 5 % loss": "a reset is sent once, and may be lost",
 }
 
@@ -210,9 +211,22 @@ async def run(name: str) -> Outcome:
     fault, world = WORLDS[name]
     lab = await asyncio.to_thread(open_lab, fault)
     try:
-        began = time.monotonic()
-        diagnosis = await world(lab, CAUSES[name].held)
+        began, stalls = time.monotonic(), [0.0]
+        heartbeat = asyncio.ensure_future(_beat(stalls))
+        try:
+            diagnosis = await world(lab, CAUSES[name].held)
+        finally:
+            heartbeat.cancel()
         seconds = time.monotonic() - began
-        return Outcome(diagnosis, seconds, await asyncio.to_thread(obstacles.left_at_the_server, lab))
+        left = await asyncio.to_thread(obstacles.left_at_the_server, lab)
+        return Outcome(diagnosis, seconds, stalls[0], left)
     finally:
         await asyncio.to_thread(lab.close)
+
+
+async def _beat(stalls: list[float]) -> None:
+    """Sum up by how much a clock that ticks ten times a second is late."""
+    while True:
+        before = time.monotonic()
+        await asyncio.sleep(0.1)
+        stalls[0] += time.monotonic() - before - 0.1

@@ -43,8 +43,8 @@ def test_a_tutorial(page: Path, tmp_path: Path) -> None:
             timeout=100,
         )
         expected = masked("\n".join(step.output))
-        if "&" in step.line:
+        if "&" in step.line or "--trace" in step.line:
             assert sorted(masked(done.stdout)) == sorted(expected), step.line
         else:
             assert masked(done.stdout) == expected, step.line
-        assert done.returncode == 0, step.line
+        assert done.returncode in ((0, 1) if "diagnose" in step.line else (0,)), step.line  # 1: a problem

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Do no harm, proven with other people's tests: run plain, and under keptalive.install().
 
-    python tests/harm/compare.py [--complete] [--python PYTHON ...] [--only TEXT ...] [--jobs N]
+    ./dev harm [--complete] [--python PYTHON ...] [--only TEXT ...] [--switch run] [--jobs N]
 
 Runs the standard library's tests of its network modules, and those of urllib3, requests, httpx and
 aiohttp, and compares them test by test. Each part runs plain and with the switch on from the first line of
@@ -17,18 +17,19 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from harm import runs, workshop  # noqa: E402
-from harm.outcomes import Comparison, compare  # noqa: E402
-from harm.suites import LIBRARIES, Part  # noqa: E402
+from harm import runs, workshop
+from harm.outcomes import Comparison, compare
+from harm.suites import LIBRARIES, Part
 
 RUNS_AGAIN = 3
 
@@ -43,11 +44,10 @@ class Row:
     held: int = 0
 
     def __str__(self) -> str:
-        found, same = self.found, self.found.count()
-        skipped, failing = found.count("skipped"), found.count("failure", "error")
-        total = same + len(found.unsteady) + len(found.different)
-        cells = (self.suite, self.python, total, same, skipped, failing)
-        cells += (len(found.unsteady), len(found.different), self.held)
+        found = self.found
+        same = found.count(), found.count("skipped"), found.count("failure", "error")
+        other = len(found.unsteady), len(found.different)
+        cells = (self.suite, self.python, found.total, *same, *other, self.held)
         return f"| {' | '.join(map(str, cells))} |"
 
 
@@ -97,13 +97,12 @@ def _keep(part: Part, outputs: dict[str, list[runs.Run]]) -> None:
 
 def parts(python: Path, only: list[str], *, complete: bool) -> Iterator[Part]:
     """Yield what is to be run under one Python; *only* are parts of the names of suites and tests."""
-    yield from (
-        part
-        for part in workshop.stdlib_parts(python, complete=complete)
-        if not only or any(text in f"{part.suite} {part.tests[0]}" for text in only)
-    )
+    standard = workshop.stdlib_parts(python, complete=complete)
+    if not standard:
+        print(f"compare: {python} comes without the standard library's tests", file=sys.stderr)
+    yield from (part for part in standard if not only or any(text in part.whole for text in only))
     for library in LIBRARIES:
-        if not only or library.name in only:
+        if not only or any(f"{library.name} {library.version}".startswith(text) for text in only):
             yield from workshop.library_parts(library, python, complete=complete)
 
 
@@ -112,35 +111,58 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--complete", action="store_true", help="everything, plain twice: an hour or two")
     parser.add_argument("--python", action="append", type=Path, help="a Python to compare under")
-    parser.add_argument("--only", action="append", default=[], help="a suite, or a test module of the standard library's")
+    parser.add_argument(
+        "--only", action="append", default=[], help="a library, or a test module of the standard library's"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many parts at a time")
-    parser.add_argument("--switch", choices=["install", "break"], default="install", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--switch",
+        choices=["install", "exact", "scoped", "run"],
+        default="install",
+        help="what is compared with plain: install(), the same with a policy, the same with networks and"
+        " ports, or `keptalive run`",
+    )
     given = parser.parse_args(arguments)
     if (problem := runs.possible()) is not None:
-        print(f"compare: cannot keep tests apart from the network here: {problem}", file=sys.stderr)
-        return 3
+        return _refuse(f"cannot keep tests apart from the network here: {problem}", 3)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    pool = ThreadPoolExecutor(given.jobs)
+    try:
+        return _conclude(_rows(pool, given))
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        runs.end_all()
+
+
+def _rows(pool: ThreadPoolExecutor, given: argparse.Namespace) -> list[Row]:
+    """Compare, and tell of each part when it is done."""
     rows: dict[tuple[str, str], Row] = {}
     started = time.monotonic()
-    with ThreadPoolExecutor(given.jobs) as pool:
-        work = []
-        for python in given.python or [Path(sys.executable)]:
-            version = workshop.version(python)
-            for part in parts(python, given.only, complete=given.complete):
-                row = rows.setdefault((part.suite, version), Row(part.suite, version))
-                work.append((part, row, pool.submit(judge, part, twice=given.complete, switch=given.switch)))
-        for part, row, future in work:
-            found, held = future.result()
-            row.found.add(found)
-            row.held += held
-            _tell(part, row.python, found, time.monotonic() - started)
-    return _conclude(list(rows.values()), given.switch)
+    work = {}
+    for python in given.python or [Path(sys.executable)]:
+        version = workshop.version(python)
+        for part in parts(python, given.only, complete=given.complete):
+            row = rows.setdefault((part.suite, version), Row(part.suite, version))
+            work[pool.submit(judge, part, twice=given.complete, switch=given.switch)] = part, row
+    for future in as_completed(work):
+        part, row = work[future]
+        found, held = future.result()
+        row.found.add(found)
+        row.held += held
+        _tell(part, row.python, found, time.monotonic() - started)
+    return list(rows.values())
 
 
 def _tell(part: Part, python: str, found: Comparison, seconds: float) -> None:
     """Say how a part came out."""
-    doubtful = len(found.unsteady), len(found.different)
-    words = "%d unsteady, %d different" % doubtful if any(doubtful) else "the same"
-    print(f"{seconds:5.0f} s  {python} {part.suite} {part.tests[0]}: {found.count()} tests, {words}", flush=True)
+    words = f"{len(found.unsteady)} unsteady, {len(found.different)} different"
+    if not (found.unsteady or found.different):
+        words = "the same"
+    head = f"{seconds:5.0f} s  {python} {part.suite} {part.tests[0]}"
+    print(f"{head}: {found.count()} tests, {words}", flush=True)
     failing = {test: what for test, what in found.same.items() if what.startswith(("failure", "error"))}
     for what, tests in (
         ("fails either way", failing),
@@ -151,15 +173,18 @@ def _tell(part: Part, python: str, found: Comparison, seconds: float) -> None:
             print(f"         {what}: {test}: {tallies}", flush=True)
 
 
-def _conclude(rows: list[Row], switch: str) -> int:
+def _refuse(sentence: str, code: int) -> int:
+    print(f"compare: {sentence}", file=sys.stderr)
+    return code
+
+
+def _conclude(rows: list[Row]) -> int:
+    if not rows:
+        return _refuse("there is nothing to compare; name a library, or a module as test_ssl", 2)
     print(f"\n{time.strftime('%Y-%m-%d')}, {platform.platform()}, {os.cpu_count()} cores\n")
     print(HEAD, *rows, sep="\n")
-    if not rows:
-        print("compare: there is nothing to compare: this Python comes without its tests", file=sys.stderr)
-        return 2
-    if switch == "install" and not all(row.held for row in rows):
-        print("compare: no connection was held in a suite, so that it proves nothing", file=sys.stderr)
-        return 1
+    if not all(row.held for row in rows):
+        return _refuse("no connection was held in a suite, so that it proves nothing", 1)
     return int(any(row.found.different for row in rows))
 
 

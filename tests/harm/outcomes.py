@@ -25,7 +25,7 @@ def parse(report: str) -> dict[str, str]:
     outcomes: dict[str, list[str]] = {}
     place = ""
     for case in ElementTree.fromstring(report).iter("testcase"):
-        name = "::".join(filter(None, (case.get("file"), case.get("classname"), case.get("name"))))
+        name = "::".join(filter(None, (case.get("classname"), case.get("name"))))
         # regrtest leaves a test without a name of which a subtest failed; order is what tells it then
         place = name or f"{place}, one later"
         outcomes.setdefault(place, []).append(_outcome(case))
@@ -76,11 +76,16 @@ class Comparison:
 
     def count(self, *words: str) -> int:
         """Return how many tests are the same and have an outcome that begins with one of these words."""
-        return sum(
-            outcome.startswith(words or "")
-            for test, outcome in self.same.items()
-            if not test.endswith(AS_A_WHOLE)
-        )
+        return sum(what.startswith(words or "") for test, what in self.same.items() if _is_test(test))
+
+    @property
+    def total(self) -> int:
+        """Return the number of tests."""
+        return sum(map(_is_test, (*self.same, *self.unsteady, *self.different)))
+
+
+def _is_test(name: str) -> bool:
+    return not name.endswith(AS_A_WHOLE)
 
 
 def compare(plain: Sequence[Outcomes], switched: Sequence[Outcomes]) -> Comparison:

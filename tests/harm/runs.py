@@ -7,11 +7,13 @@ switch.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
@@ -20,7 +22,7 @@ from harm.outcomes import parse
 from harm.suites import Part
 
 HERE = Path(__file__).resolve().parent
-PATIENCE = 900  # seconds for a part
+PATIENCE = 1500  # seconds for a part
 _OUR_OWN = ("KEPTALIVE_", "PYTEST_", "PYTHON")
 _FOREIGN = ("CI", "COLUMNS", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE")
 
@@ -41,6 +43,16 @@ exec "$@"
 """
 
 
+_KEPTALIVE = f"""
+import sys
+sys.path.insert(0, {str(HERE.parents[1] / "src")!r})
+from keptalive.cli.main import main
+sys.exit(main())
+"""
+
+_running: set[subprocess.Popen[bytes]] = set()
+
+
 @dataclass(frozen=True)
 class Run:
     """What came of one run."""
@@ -51,21 +63,26 @@ class Run:
 
 
 def run(part: Part, switch: str) -> Run:
-    """Run *part* with the switch at "plain", "install" or "break"."""
+    """Run *part* with the switch at "plain", "run" (as a child of `keptalive run`), or a word of its own."""
     with tempfile.TemporaryDirectory(prefix="harm-") as name:
         folder = Path(name)
         report, log, witness = folder / "report.xml", folder / "log", folder / "witness"
         witness.mkdir()
         place = part.folder or folder / "cwd"
         place.mkdir(exist_ok=True)
-        ended = _execute([*_world(folder), *part.command(report)], place, _environment(folder, switch), log)
+        summary = folder / "summary.json"
+        keptalive = [sys.executable, "-c", _KEPTALIVE, "run", "--summary", str(summary), "--"]
+        command = [*_world(folder), *(keptalive if switch == "run" else ()), *part.command(report)]
+        ended = _execute(command, place, _environment(folder, switch), log)
         text = log.read_text(errors="replace")
         try:
             outcomes = parse(report.read_text())
         except (OSError, ParseError):  # ended before it could write, which the next line tells
             outcomes = {}
         outcomes[part.whole] = ended
-        held = sum(int(file.read_text()) for file in witness.iterdir())
+        held = sum(int(file.read_text() or 0) for file in witness.iterdir())
+        if summary.exists():
+            held = sum(entry["sockets"] for entry in json.loads(summary.read_text())["processes"])
     return Run(outcomes, held, text)
 
 
@@ -73,7 +90,7 @@ def _execute(command: list[str], place: Path, environment: dict[str, str], log: 
     """Run a command to its end, or to the end of our patience; say how it ended."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            ["nice", "-n", "10", *command],
+            command,
             cwd=place,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -81,22 +98,33 @@ def _execute(command: list[str], place: Path, environment: dict[str, str], log: 
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        try:
-            ended = f"exit {process.wait(PATIENCE)}"
-        except subprocess.TimeoutExpired:
-            ended = f"not done after {PATIENCE} s"
-        finally:
-            _end(process)
-    return ended
+        _running.add(process)
+        done = _wait(process)
+        _end(process)
+    return f"exit {process.returncode}" if done else f"not done after {PATIENCE} s"
+
+
+def _wait(process: subprocess.Popen[bytes]) -> bool:
+    """Wait until a process has ended, without letting go of its number; False if that takes too long."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End what the part has left running in its session, itself included."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:  # nothing was left, as it should be
-        pass
+    """End what a part has left running in its session, itself included."""
+    os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    _running.discard(process)
+
+
+def end_all() -> None:
+    """End the parts that are running: they have sessions of their own, which no Ctrl-C reaches."""
+    for process in tuple(_running):
+        _end(process)
 
 
 def _world(folder: Path) -> list[str]:
@@ -119,7 +147,6 @@ def _environment(folder: Path, switch: str) -> dict[str, str]:
         **kept,
         "TMPDIR": str(temporary),
         "PYTHONPATH": str(HERE / "switch"),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "KEPTALIVE_HARM": f"{switch} {folder / 'witness'}",
     }
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
-import tarfile
 from pathlib import Path
 
 from harm.suites import STDLIB_QUICK, STDLIB_REST, Library, Part
@@ -16,7 +15,7 @@ from harm.suites import STDLIB_QUICK, STDLIB_REST, Library, Part
 ROOT = Path(__file__).resolve().parents[2]
 WORKSHOP = ROOT / ".harm"
 PATIENCE = 900  # seconds for whatever pip does
-AT_A_TIME = 12  # test files of a library in one process
+AT_A_TIME = 8  # test files of a library in one process
 
 
 def version(python: Path) -> str:
@@ -72,8 +71,7 @@ def sources(library: Library, python: Path) -> Path:
     subprocess.run(command, check=True, timeout=PATIENCE)
     (archive,) = parcel.glob(f"{library.name}-{library.version}.tar.gz")
     unpacked = WORKSHOP / "unpacked"
-    with tarfile.open(archive) as file:
-        file.extractall(unpacked, filter="data") if hasattr(tarfile, "data_filter") else file.extractall(unpacked)
+    shutil.unpack_archive(archive, unpacked)
     made = Path(f"{folder}.making")
     shutil.rmtree(made, ignore_errors=True)
     for name in (library.tests, *library.needs):

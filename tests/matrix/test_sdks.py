@@ -5,6 +5,8 @@ Each in every way that docs/howto/hold-sdks.md names for it, behind the same fir
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from matrix import witness
@@ -14,6 +16,7 @@ from matrix.harness import Results, need, results_of_sdks
 
 pytestmark = [pytest.mark.lab, pytest.mark.sdks, pytest.mark.timeout(900)]
 
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "hold-sdks.md"
 CELLS = [(sdk, way) for sdk in SDKS for way in driver(sdk).ways if way != "switch"]
 SWITCHES = [(sdk, "switch") for sdk in SDKS if driver(sdk).switch]
 
@@ -52,6 +55,27 @@ def test_its_own_switch(sdk: str, way: str, sdk_results: Results) -> None:
 
     assert switched.outcome == "lost", switched
     assert _has(switched.options, driver(sdk).switch)
+
+
+def test_the_documentation_names_what_is_tested() -> None:
+    """hold-sdks.md has a row for each SDK: the ways that are tested here, and what it does by itself."""
+    words = {
+        "`hold()`": "held",
+        "`install()`": "installed",
+        "its parameters": "own",
+        "`keptalive run`": "run",
+    }
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in PAGE.read_text().splitlines()
+        if line.count("|") == 6 and not line.startswith("|---")
+    ]
+    told = {
+        sdk: ({words[way] for way in ways.split(", ")}, by_itself.replace("off", ""))
+        for sdk, _version, ways, by_itself, _timeout in rows[1:]
+    }
+
+    assert told == {sdk: (set(driver(sdk).ways) - {"switch"}, driver(sdk).by_itself) for sdk in SDKS}
 
 
 def _has(options: list[dict[str, int]], policy: str) -> bool:

@@ -19,20 +19,12 @@ from keptalive.probing.result import ProbeResult
 from keptalive.probing.session import Session
 from keptalive.probing.target import Target
 from probing import obstacles
+from probing.measuring import measure
 from support import require
 
 pytestmark = pytest.mark.timeout(240)
 
 Outcome = tuple[ProbeResult, int]  # the result, and the connections left at the server
-
-
-async def measure(lab: Lab, *, host: str | None = None, port: int | None = None, **how: Any) -> ProbeResult:
-    """Measure the lab's path, or one of its ports, without a limit of rate."""
-    target = Target(host or lab.host, port or lab.port, how.get("tls", False), how.get("http"))
-    session = Session(
-        target, Goal(0.01, how.get("longest", 720.0), 50), rate=0, make_socket=lab.client_socket
-    )
-    return await session.run()
 
 
 async def later(seconds: float, what: Callable[[], None]) -> None:
@@ -45,7 +37,7 @@ async def with_server(lab: Lab, what: str, seconds: float = 0) -> ProbeResult:
 
 
 async def meanwhile(lab: Lab, what: Callable[[], None]) -> ProbeResult:
-    result, _ = await asyncio.gather(measure(lab), later(6, what))
+    result, _ = await asyncio.gather(measure(lab), later(9, what))
     return result
 
 
@@ -92,7 +84,7 @@ async def _case(name: str, gate: asyncio.Semaphore) -> tuple[str, Outcome]:
 async def _all() -> dict[str, Outcome]:
     executor = ThreadPoolExecutor(8, thread_name_prefix="asyncio_labs")
     asyncio.get_running_loop().set_default_executor(executor)
-    gate = asyncio.Semaphore(10)  # each lab is three processes
+    gate = asyncio.Semaphore(8)  # each lab is three processes
     return dict(await asyncio.gather(*(_case(name, gate) for name in CASES)))
 
 

@@ -100,9 +100,7 @@ def run(args: argparse.Namespace) -> Exit:
             from keptalive.diagnosis.report.of_diagnosis import diagnosis_page
 
             write(diagnosis_page(diagnosis))
-    if diagnosis.evidence.interrupted:
-        return Exit.INTERRUPTED
-    return _EXITS[MEANINGS[diagnosis.verdict].exit]
+    return Exit.INTERRUPTED if diagnosis.evidence.interrupted else exit_for(diagnosis)
 
 
 def _diagnose(args: argparse.Namespace) -> Diagnosis:
@@ -136,6 +134,11 @@ def _diagnose(args: argparse.Namespace) -> Diagnosis:
         except KeyboardInterrupt:
             interrupted = True
     return session.result(interrupted=interrupted)
+
+
+def exit_for(diagnosis: Diagnosis) -> Exit:
+    """Return the exit code of a verdict."""
+    return _EXITS[MEANINGS[diagnosis.verdict].exit]
 
 
 def _headers(text: str) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """The live view of `keptalive diagnose`: both arms, their timers, how long they have been waiting.
 
 Rule: shows what an experiment under way says about itself: a table that changes where stdout is a terminal
-and rich is installed, a line on stderr else, one every ten seconds where that is no terminal.
+and rich is installed, a line on stderr else, one every half a minute where that is no terminal.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from keptalive.diagnosis.experiment import Experiment
 
 Show = Callable[[Experiment], None]
 
-_SHOW_EVERY = 10.0  # s between lines where no terminal overwrites them
+_SHOW_EVERY = 30.0  # s between lines where no terminal overwrites them
 
 
 @contextmanager

@@ -43,7 +43,9 @@ def add_parser(verbs: Any) -> None:
         metavar="ADDR:PORT",
         help=f"an address of this machine; port 0 takes a free one (default {_LISTEN}: this machine alone)",
     )
-    parser.add_argument("--fault", default="idle-drop:5", help="what goes wrong (default %(default)s)")
+    parser.add_argument(
+        "--fault", default="idle-drop:5", metavar="FAULT", help="what goes wrong (default %(default)s)"
+    )
     parser.add_argument(
         "--speed", type=float, default=1.0, metavar="N", help="divide the fault's times by N (default 1)"
     )

@@ -239,7 +239,7 @@ class RunningArm:
             await asyncio.gather(self._sending, return_exceptions=True)
         outcome = self.outcome
         if outcome == "answered" and politely:
-            self.line.part()
+            await self.line.part()
         elif outcome in ("answered", "no-connection"):
             self.line.close()
         else:

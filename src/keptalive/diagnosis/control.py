@@ -1,6 +1,7 @@
 """The control: a fresh connection at the end. Is the path there at all, and are probes answered on it?
 
-Rule: one connection, one answer. Two are tried, since the first segment of one may be lost.
+Rule: two connections, one answer: the first segment of one may be lost, and what drops probes may forget a
+connection while they are repeated, so that data has to be tried on the other.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import socket
 from collections.abc import Callable
 
 from keptalive.diagnosis.evidence import Control, Reply
-from keptalive.probing.rung import Rung, Weather
+from keptalive.probing.rung import FLOOR, Rung, Weather
 from keptalive.probing.target import Address
 from keptalive.probing.wire import TcpWire
 
 _CONNECT = 4.0  # s: SYNs leave at 0, 1 and 3 s
 _TRIES = 2  # side by side
+_PROMPT = 0.3  # s that the answer to the first probes may take before data is tried as well
 _DATA = b"\r\n"  # what a server of HTTP ignores before a request (RFC 9112, 2.2)
 _DATA_PATIENCE = 1.5  # s for its acknowledgement: two retransmissions
 
@@ -42,18 +44,27 @@ async def ask_control(
         reached = [wire for wire, failed in zip(wires, results, strict=True) if failed is None]
         if not reached:
             return Control(begun, connected=False, error=_reason(results[0]))
-        return await _ask(reached[0], weather, begun)
+        return await _ask(reached, weather, begun)
     finally:
         await asyncio.gather(*(wire.bury() for wire in wires))
 
 
-async def _ask(wire: TcpWire, weather: Weather, begun: float) -> Control:
-    rung = Rung(0, wire, weather)
-    if await rung.settle(0.0):
-        return Control(begun, connected=True, probes="answered")
-    if wire.end is not None:
-        return Control(begun, connected=True, probes="reset" if wire.end.kind == "reset" else "closed")
-    return Control(begun, connected=True, probes="silent", data=await _ask_by_data(wire))
+async def _ask(wires: list[TcpWire], weather: Weather, begun: float) -> Control:
+    """Ask one by probes; where they are not answered at once, the other by data, after the same silence."""
+    rung, spare = Rung(0, wires[0], weather), wires[-1]
+    by_probes = asyncio.ensure_future(rung.settle(0.0))
+    try:
+        await asyncio.wait([by_probes], timeout=FLOOR + _PROMPT)
+        data = None if by_probes.done() or spare is wires[0] else await _ask_by_data(spare)
+        if await by_probes:
+            return Control(begun, connected=True, probes="answered")
+    finally:
+        by_probes.cancel()
+    if rung.wire.end is not None:
+        return Control(begun, connected=True, probes="reset" if rung.wire.end.kind == "reset" else "closed")
+    if data is None:
+        data = await _ask_by_data(spare)
+    return Control(begun, connected=True, probes="silent", data=data)
 
 
 async def _ask_by_data(wire: TcpWire) -> Reply:

@@ -31,7 +31,6 @@ _TICK = 0.25  # s between samples
 _SUSPECT = 0.5  # s after which the second arm is prepared to be asked
 #: Seconds from the end of one arm after which the other is not waited for any longer.
 _PATIENCE = 10.0
-_DOOMED = 1.25  # times the path's idle timeout: who was silent for longer should be dead
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -124,7 +123,12 @@ class Experiment:
             self.plain = self._arm(address, None)
             await self.plain.connect(self._request.host)
         self._questions = Questions(
-            self.held, self.plain, address, began=self._began, make_socket=self._make_socket
+            self.held,
+            self.plain,
+            address,
+            deadly=self.meanwhile.deadly,
+            began=self._began,
+            make_socket=self._make_socket,
         )
         return True
 
@@ -206,13 +210,11 @@ class Experiment:
     def _doubtful(self) -> list[RunningArm]:
         """Return the arms of which it is time to ask whether they live."""
         assert self.meanwhile is not None
-        dead_at = self.meanwhile.dead_at
         doubtful = []
         for arm in self._waiting():
             twin = self.plain if arm.held else self.held
             late = not arm.held and twin is not None and twin.ended_for > _SUSPECT
-            doomed = dead_at is not None and arm.idle_for > _DOOMED * dead_at
-            if (late or doomed) and not arm.pokes:
+            if (late or self.meanwhile.deadly(arm.idle_for)) and not arm.pokes:
                 doubtful.append(arm)
         return doubtful
 

@@ -23,6 +23,7 @@ from keptalive.sockets import option_values, read_tcp_info, set_options
 from keptalive.tcp_info import TcpInfo
 
 _PIECE = 1 << 16  # bytes handed to the kernel at a time
+_FAREWELL = 10  # looks, a twentieth of a second apart, by which a FIN has been acknowledged
 _NO_LINGER = b"\0" * 8  # struct linger: off (socket(7)); close() sends FIN
 
 
@@ -152,11 +153,22 @@ class Line(TcpWire):
         except ssl.SSLError:
             self._ended("error")  # no TLS any more: something on the way spoke into it
 
-    def part(self) -> None:
-        """Close with FIN: what has been answered needs no reset."""
-        if self._socket is not None:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        self.close()
+    async def part(self) -> None:
+        """Close with FIN: what has been answered needs no reset. Where the FIN does not arrive, bury."""
+        if self._socket is None:
+            return
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the other end was faster, and said so with an RST
+        for _ in range(_FAREWELL):
+            info = self.info()
+            if info is None or info.state != "FIN-WAIT-1":
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+                self.close()
+                return
+            await asyncio.sleep(0.05)
+        await self.bury()
 
 
 def _values(timers: Timers) -> dict[Field, tuple[int, int, int]]:

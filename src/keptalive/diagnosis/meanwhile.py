@@ -21,6 +21,7 @@ from keptalive.probing.target import Address, Target
 _AFTER = 3.0  # s that a request waits before it counts as a long one
 #: Of the timeout: what a policy is made of, T/3 and T/10, needs no more.
 _PRECISION = 0.05
+_MARGIN = 1.25  # times the silence that kills: late timers, and what the bracket is wide
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,11 @@ class Meanwhile:
         if result is None or result.behaviour in ("outage", "closed-by-peer"):
             return None
         return result.dead_at
+
+    def deadly(self, silence: float) -> bool:
+        """Tell whether who was silent for so long should be dead, by a margin."""
+        dead_at = self.dead_at
+        return dead_at is not None and silence > _MARGIN * dead_at
 
     def done(self, enough: float | None) -> bool:
         """Tell whether no more is to come, or *enough* seconds of silence were proved harmless."""

@@ -32,12 +32,14 @@ class Questions:
         plain: RunningArm | None,
         address: Address,
         *,
+        deadly: Callable[[float], bool],
         began: float,
         make_socket: Callable[[int], socket.socket] | None,
     ) -> None:
+        """Prepare; *deadly* tells whether a silence is known to kill on this path."""
         self.control: Control | None = None
         self._held, self._plain, self._address = held, plain, address
-        self._began, self._make_socket = began, make_socket
+        self._deadly, self._began, self._make_socket = deadly, began, make_socket
         self._weather = Weather()
 
     @property
@@ -75,7 +77,7 @@ class Questions:
             return
         waited = held.ended_at - (held.sent_at or 0.0)
         grace = _GRACE + (waited if waited <= _QUICK else 0.0)
-        while held.ended_for < grace and not plain.ended:
+        while held.ended_for < grace and not plain.ended and not self._deadly(plain.idle_for):
             await asyncio.sleep(_TICK)
 
     async def _renew_control(self) -> None:

@@ -29,13 +29,11 @@ def _step(who: Literal["client", "network", "server", "proxy"], what: str) -> St
     return Step(who, what)
 
 
-_HOLD = _step(
-    "client", "Hold the connection with keepalive: the policy and the lines for your client are given."
-)
+_HOLD = _step("client", "Hold the connection with keepalive, by the policy given, in the way of your client.")
 _RAISE = _step(
     "network",
-    "Whoever runs the firewall, NAT or load balancer: raise its idle timeout for TCP, or have it send an "
-    "RST to both ends at expiry, so that nobody waits for ever.",
+    "Raise the idle timeout of the firewall, NAT or load balancer for TCP, or have it send an RST to "
+    "both ends at expiry, so that nobody waits for ever.",
 )
 _ANSWER_EARLIER = _step(
     "server",
@@ -81,8 +79,8 @@ MEANINGS: dict[Verdict, Meaning] = {
         (_HOLD, _RAISE),
     ),
     "idle-too-long": Meaning(
-        "The path forgets connections before this keepalive's first probe{timers}{silence}: a shorter idle "
-        "holds them.",
+        "The path forgets connections that are silent{silence}: before this keepalive's first "
+        "probe{timers}. A shorter idle holds them.",
         "Keepalive is on, but its first probe leaves when the connection is forgotten already. So it "
         "only finds out about the loss; it does not prevent it.",
         "The held connection never had an answer to a probe, and died with its first ones; a fresh "
@@ -98,8 +96,9 @@ MEANINGS: dict[Verdict, Meaning] = {
         ),
     ),
     "interval-too-long": Meaning(
-        "The path forgets connections between two probes{timers}{silence}: after an answered probe the "
-        "kernel waits for the longer of idle and interval.",
+        "The path forgets connections that are silent{silence}: between two probes of this "
+        "keepalive{timers}, since after an answered one the kernel waits for the longer of idle and "
+        "interval.",
         "The first probe comes in time and is answered; the next waits for the interval, which is longer "
         "than the path's timeout.",
         "The held connection answered its first probe, and was dead at a later one.",
@@ -128,8 +127,8 @@ MEANINGS: dict[Verdict, Meaning] = {
             ),
             _step(
                 "network",
-                "Whoever runs the firewall: let TCP segments without data pass; RFC 9293, 3.8.4, "
-                "allows connections to be probed that way.",
+                "Let TCP segments without data pass: RFC 9293, 3.8.4, allows connections to be probed "
+                "that way.",
             ),
             _ANSWER_EARLIER,
         ),
@@ -145,8 +144,8 @@ MEANINGS: dict[Verdict, Meaning] = {
         (
             _step(
                 "proxy",
-                "Whoever runs the gateway: raise its timeout for this path (nginx proxy_read_timeout, "
-                "haproxy timeout server, AWS ALB idle_timeout; some clouds' are fixed).",
+                "Raise the gateway's timeout for this path (nginx proxy_read_timeout, haproxy timeout "
+                "server, AWS ALB idle_timeout; some clouds' are fixed).",
             ),
             _ANSWER_EARLIER,
         ),
@@ -228,8 +227,8 @@ MEANINGS: dict[Verdict, Meaning] = {
         (
             _step(
                 "proxy",
-                "Whoever runs the proxy: turn TCP keepalive on for its connections to servers, or lower "
-                "its read timeout, so that an error comes (squid: read_timeout).",
+                "Turn TCP keepalive on for the proxy's connections to servers, or lower its read "
+                "timeout, so that an error comes (squid: read_timeout).",
             ),
             _step(
                 "client",

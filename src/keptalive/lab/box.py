@@ -6,6 +6,7 @@ is refused. Everything ends with the box, or with the process that opened it.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from types import TracebackType
 
 from keptalive.lab.control import Helper
@@ -27,20 +28,10 @@ class Box:
     host: str
     port: int
 
-    def __init__(self, faults: Faults, to: tuple[str, int] | None, listen: str) -> None:
-        """As for open_box()."""
-        upstream = None if to is None else resolve(*to)
-        self.host = listen
-        self._server: Helper | None = None
-        self._relay = RelayHandle(faults)
-        try:
-            if upstream is None:
-                self._server = Helper("keptalive.lab.slow_server")
-                upstream = [(_LOOPBACK, self._server.ask("listen", hosts=[_LOOPBACK], port=0)["port"])]
-            self.port = self._relay.open([listen], upstream)
-        except BaseException:
-            self.close()
-            raise
+    def __init__(self, host: str, port: int, relay: RelayHandle, parts: ExitStack) -> None:
+        """open_box() makes one; *parts* end with it."""
+        self.host, self.port = host, port
+        self._relay, self._parts = relay, parts
 
     @property
     def url(self) -> str:
@@ -58,9 +49,7 @@ class Box:
 
     def close(self) -> None:
         """End it: connections are reset. Does nothing the second time."""
-        self._relay.close()
-        if self._server is not None:
-            self._server.close()
+        self._parts.close()
 
     def __enter__(self) -> Box:
         return self
@@ -86,4 +75,14 @@ def open_box(
     host.
     """
     wanted = (parse(fault) if isinstance(fault, str) else fault).scaled(speed)
-    return Box(wanted, to, listen)
+    upstream = [] if to is None else resolve(*to)
+    with ExitStack() as parts:
+        # Both processes start at once: what they import is most of the wait.
+        server = Helper("keptalive.lab.slow_server") if to is None else None
+        if server is not None:
+            parts.callback(server.close)
+        relay = RelayHandle(wanted)
+        parts.callback(relay.close)  # first: its RSTs end what the slow server would otherwise go on sending
+        if server is not None:
+            upstream = [(_LOOPBACK, server.ask("listen", hosts=[_LOOPBACK], port=0)["port"])]
+        return Box(listen, relay.open([listen], upstream), relay, parts.pop_all())

@@ -33,6 +33,8 @@ def set_up(fault: AfterIdle, *, ipv6: bool) -> None:
     _write_rules(fault)
     # A NAT takes the middle of a stream for a new flow. It does not know it, so it cannot keep its port.
     set_sysctl("netfilter/nf_conntrack_tcp_loose", int(isinstance(fault, NatRebind)))
+    # Else a packet outside the window, which comes and goes unnoticed elsewhere, would be answered by an RST.
+    set_sysctl("netfilter/nf_conntrack_tcp_be_liberal", int(isinstance(fault, IdleReset)))
     for state in _STATES:
         set_sysctl(f"netfilter/nf_conntrack_tcp_timeout_{state}", int(fault.seconds))
 

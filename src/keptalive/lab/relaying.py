@@ -25,7 +25,6 @@ from keptalive.lab.listeners import listen
 from keptalive.lab.polling import Poller
 from keptalive.lab.relayed.darkness import Darkness
 from keptalive.lab.relayed.endings import ENDINGS, Drop, Ending
-from keptalive.lab.relayed.gateway_timeout import GatewayTimeout
 from keptalive.lab.relayed.piece import Piece
 from keptalive.lab.silence import Silence, require_counts
 
@@ -65,6 +64,9 @@ class Relay:
                 self._silence = Silence(part.seconds, part.counts, self.poller, self._was_idle)
         waiting = faults.get(GatewayTimeoutFault)
         if waiting is not None:
+            # What knows HTTP takes 40 ms to import.
+            from keptalive.lab.relayed.gateway_timeout import GatewayTimeout
+
             self._pieces.append(GatewayTimeout(waiting.seconds, self))
         moments = [part for part in faults.parts if isinstance(part, Moment)]
         if moments:

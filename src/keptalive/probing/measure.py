@@ -180,7 +180,7 @@ class Measurement:
         rung = self._crew.rungs[ask.rung]
         self._crew.idle.discard(ask.rung)
         if rung.disturbed():
-            self._crew.start(self._void(rung))
+            self._crew.start(self._crew.renew(rung))
             return
         if ask.witness:
             self._witness_called = self._loop.time()
@@ -208,13 +208,14 @@ class Measurement:
             sent = rung.sent[1 if weather.lossy else 0]
             asked.append((sent, rung.age_at_most(sent)))
             if answer is Answer.ALIVE:
-                await self._survived(rung, age, len(asked))
+                await self._survived(rung, age)
                 return
             if rung.wire.end is not None and rung.wire.end.kind == "fin":
                 self._crew.ended_unasked(rung, rung.wire.end)
                 return
             witness &= since > self._darkness.last_answer  # it is its own silence, if others answer meanwhile
-            if witness and asked[-1][1] < survived:
+            # After the first burst, the answer may still come; it is seen when the next one is due.
+            if witness and len(asked) > 1 and asked[-1][1] < survived:
                 self._darkness.unheard()
             told = [at_most for at, at_most in asked if not self._dark_at(at)]
             if answer is Answer.ENDED or len(asked) >= weather.doubt:
@@ -232,8 +233,8 @@ class Measurement:
         self.evidence.died_young += at_most < _YOUNG * survived
         self._died(rung, at_most, max(1, len(told)))
 
-    async def _survived(self, rung: Rung, age: float, bursts: int) -> None:
-        self._crew.weather.note(bursts)
+    async def _survived(self, rung: Rung, age: float) -> None:
+        self._crew.weather.note(rung.bursts)
         if rung.number != self._crew.spare:
             self.evidence.died_young = 0
         self.evidence.disturbed = 0
@@ -244,17 +245,6 @@ class Measurement:
     def _died(self, rung: Rung, at_most: float, bursts: int) -> None:
         self.evidence.trials.append(Trial(False, at_most, bursts))
         self.evidence.deaths[rung.wire.end.kind if rung.wire.end else "silent"] += 1
-        self._crew.lose(rung)
-
-    async def _void(self, rung: Rung) -> None:
-        """Something arrived in the silence: nothing follows from it, and a new one begins."""
-        self.evidence.disturbed += 1
-        for _ in range(self._crew.weather.bursts):
-            if await rung.ask() is Answer.ALIVE:
-                await rung.rest()
-                self._crew.rest(rung)
-                return
-            await rung.pause()
         self._crew.lose(rung)
 
     async def _ask_by_data(self) -> None:

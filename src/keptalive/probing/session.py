@@ -30,6 +30,7 @@ CONNECTIONS = 50
 #: New connections a second: what no server or firewall takes for an attack.
 RATE = 10.0
 _TICKETS = 1.0  # s within which a TLS server sends what belongs to the handshake (RFC 8446, 4.6.1)
+_MOST = 1000  # connections: what a process may have open as systems come, nearly; 1 % takes 50
 _FEWEST = 4  # connections: one climbs, one bears witness, one refines, one is kept for the last question
 
 
@@ -50,6 +51,8 @@ class Session:
             raise BadInput(f"precision {goal.precision:g} is not between 0.0001 and 1")
         if goal.connections < _FEWEST:
             raise BadInput(f"{goal.connections} connections are too few: it takes {_FEWEST}")
+        if goal.connections > _MOST:
+            raise BadInput(f"{goal.connections} connections are too many: it takes {_MOST:,} at most")
         if not 2 <= goal.longest <= 32000:
             raise BadInput(f"the longest silence must be between 2 and 32,000 s, not {goal.longest:g}")
         if not rate >= 0:

@@ -148,7 +148,7 @@ def test_a_nat_gives_another_port_and_translates_both_ways() -> None:
     reset = world.segment(SERVER, "R")._replace(destination_port=port)
 
     assert world.firewall.receive(SERVER, reset, world.now) == CLIENT_PORT
-    assert world.kinds() == ["probe", "expired", "rebound", "reset"]
+    assert world.kinds() == ["probe", "expired", "rebound", "probe", "reset"]
 
 
 def test_bare_probes_are_filtered_and_nothing_else() -> None:
@@ -244,7 +244,7 @@ def test_a_forgotten_flow_is_called_by_its_name() -> None:
     world.probe()
     assert world.details()[-2:] == [
         "10.99.1.2:40000 > 10.99.2.2:8080: idle for 5 s",
-        "10.99.1.2:40000 > 10.99.2.2:8080: ACK: its flow was forgotten 0.0 s ago",
+        "10.99.1.2:40000 > 10.99.2.2:8080: probe: its flow was forgotten 0.0 s ago",
     ]
     world.ask()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keptalive.lab.packets.segment import (
@@ -23,6 +23,8 @@ from keptalive.lab.packets.segment import (
     reset_for,
     set_port,
 )
+
+unhurried = settings(deadline=None)  # a busy machine takes its time
 
 ETHERNET = bytes.fromhex("020000000202 020000000201")
 
@@ -63,6 +65,7 @@ segments = st.builds(
 )
 
 
+@unhurried
 @given(segments, st.binary(max_size=1500))
 def test_what_is_made_is_read_again(segment: Segment, payload: bytes) -> None:
     """With checksums that a kernel takes."""
@@ -73,6 +76,7 @@ def test_what_is_made_is_read_again(segment: Segment, payload: bytes) -> None:
     assert is_sound(frame)
 
 
+@unhurried
 @given(segments, st.binary(max_size=100), ports, st.booleans())
 def test_another_port_keeps_the_checksum_right(
     segment: Segment, payload: bytes, port: int, source: bool
@@ -94,6 +98,7 @@ def test_another_port_keeps_the_checksum_right(
     assert decode(unfinished) == decode(frame)
 
 
+@unhurried
 @given(segments, st.integers(2, 255))
 def test_a_hop_keeps_the_checksum_right(segment: Segment, hops: int) -> None:
     """As a router does it."""
@@ -104,12 +109,14 @@ def test_a_hop_keeps_the_checksum_right(segment: Segment, hops: int) -> None:
     assert is_sound(bytes(frame))
 
 
+@unhurried
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_without_an_error(data: bytes) -> None:
     """Noise is no segment, or one that lies within it."""
     check(data)
 
 
+@unhurried
 @given(segments, st.binary(max_size=60), st.data())
 def test_a_broken_segment_is_read_without_an_error(
     segment: Segment, payload: bytes, data: st.DataObject

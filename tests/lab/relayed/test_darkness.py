@@ -20,7 +20,7 @@ def test_a_blackhole_swallows_everything_and_nobody_is_told() -> None:
         keep_alive(held[0], 1, 1, 2)
         plain[0].sendall(b"before")
         assert plain[1].recv(10) == b"before"
-        assert wait_for_event(lab, "blackhole begins").startswith("1.5")
+        assert wait_for_event(lab, "blackhole") == "blackhole begins"
         plain[0].sendall(b"after")
         plain[1].sendall(b"after")
         assert silent(plain[0])
@@ -33,7 +33,7 @@ def test_a_blackhole_swallows_everything_and_nobody_is_told() -> None:
             new.settimeout(0.5)
             with pytest.raises(TimeoutError):
                 new.connect(lab.reach(listener.getsockname()[1]))
-        assert [event.kind for event in lab.events] == ["blackhole begins"]
+        assert [event.kind for event in lab.events] == ["blackhole"]
         for end in (*plain, *held):
             end.close()
 
@@ -44,7 +44,7 @@ def test_an_outage_ends_and_what_was_sent_meanwhile_arrives() -> None:
         listener.settimeout(PATIENCE)
         client, server = connected(lab, listener)
         address = lab.reach(listener.getsockname()[1])
-        wait_for_event(lab, "outage begins")
+        wait_for_event(lab, "outage")
         client.sendall(b"up")
         server.sendall(b"down")
         started = time.monotonic()
@@ -56,7 +56,7 @@ def test_an_outage_ends_and_what_was_sent_meanwhile_arrives() -> None:
             newer.close()
         assert server.recv(10) == b"up"
         assert client.recv(10) == b"down"
-        assert [event.kind for event in lab.events] == ["outage begins", "outage ends"]
+        assert [event.detail for event in lab.events] == ["outage begins", "outage ends"]
         client.close()
         server.close()
 
@@ -65,7 +65,7 @@ def test_a_flow_that_expires_in_the_dark_is_forgotten_in_silence() -> None:
     """The FIN that a proxy sends then gets lost; the flow is silent after the outage too."""
     with ends("outage@0.3-2.5,idle-close:1") as (lab, client, server):
         wait_for_event(lab, "expired")
-        wait_for_event(lab, "outage ends")
+        assert wait_for_event(lab, "outage", 2) == "outage ends"
         assert silent(client)
         client.sendall(b"anybody?")
         assert silent(server)
@@ -75,11 +75,11 @@ def test_a_flow_that_expires_in_the_dark_is_forgotten_in_silence() -> None:
 def test_two_outages_that_touch_are_one() -> None:
     """Each is told, and the light is off from the first's begin to the second's end."""
     with ends("outage@0.3-1.2,outage@0.8-1.6") as (lab, client, server):
-        wait_for_event(lab, "outage ends")
+        wait_for_event(lab, "outage", 3)
         server.sendall(b"x")
         assert client.recv(1) == b"x"
-        wait_for_event(lab, "outage ends", 2)
-        kinds = [event.kind.partition(" ")[2] for event in lab.events]
-        assert kinds == ["begins", "begins", "ends", "ends"]
+        wait_for_event(lab, "outage", 4)
+        details = [event.detail.partition(" ")[2] for event in lab.events]
+        assert details == ["begins", "begins", "ends", "ends"]
         begins, _, _, ends_at = (event.time for event in lab.events)
         assert ends_at - begins > 1.2

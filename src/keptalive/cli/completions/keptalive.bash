@@ -101,16 +101,16 @@ _keptalive() {
             compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))
             return
             ;;
-        "probe --precision" | "probe --max" | "probe --connections" | "probe --rate" | "probe --http" | "diagnose -X" | "diagnose --method" | "diagnose -H" | "diagnose --header" | "diagnose -d" | "diagnose --data" | "diagnose --timeout" | "diagnose --proxy" | "diagnose --connections" | "diagnose --rate" | "serve --port" | "serve --max-sleep" | "serve --max-connections" | "serve --max-life" | "lab run --speed" | "lab relay --listen" | "lab relay --speed")
+        "probe --precision" | "probe --max" | "probe --connections" | "probe --rate" | "probe --http" | "diagnose -X" | "diagnose --method" | "diagnose -H" | "diagnose --header" | "diagnose -d" | "diagnose --data" | "diagnose --timeout" | "diagnose --proxy" | "diagnose --connections" | "diagnose --rate" | "serve --port" | "serve --max-sleep" | "serve --max-connections" | "serve --max-life" | "lab run --fault" | "lab run --speed" | "lab relay --listen" | "lab relay --speed")
             :
-            return
-            ;;
-        "lab run --fault" | "lab relay --fault")
-            __keptalive_words idle-drop idle-reset idle-reset-both idle-close gateway-timeout probes-filtered nat-rebind one-way blackhole outage state-lost loss delay
             return
             ;;
         "lab run --engine")
             __keptalive_words kernel packet relay
+            return
+            ;;
+        "lab relay --fault")
+            __keptalive_words idle-drop idle-reset idle-reset-both idle-close gateway-timeout probes-filtered nat-rebind one-way blackhole outage state-lost loss delay
             return
             ;;
     esac
@@ -137,7 +137,7 @@ _keptalive() {
             __keptalive_words -h --help --host --port --max-sleep --max-connections --max-life --json
             ;;
         "lab run")
-            __keptalive_words -h --help --fault --engine --speed
+            __keptalive_words -h --help --fault --engine --speed --trace
             ;;
         "lab relay")
             __keptalive_words -h --help --to --listen --fault --speed --json

@@ -58,7 +58,7 @@ complete -c keptalive -n __keptalive_first -a completion -d 'what teaches bash, 
 
 # demo
 complete -c keptalive -n '__keptalive_at demo' -s h -l help -d 'show this help message and exit'
-complete -c keptalive -n '__keptalive_at demo' -l policy -x -a 'azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack' -d 'hold with IDLE:INTERVAL:COUNT in seconds (default 1:1:9, which fits)'
+complete -c keptalive -n '__keptalive_at demo' -l policy -x -a 'azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack' -d 'hold with IDLE:INTERVAL:COUNT in seconds, or a preset\'s (default 1:1:9, which fits)'
 complete -c keptalive -n '__keptalive_at demo' -l engine -x -a 'kernel relay' -d 'the firewall\'s engine (default: the first that works here)'
 complete -c keptalive -n '__keptalive_at demo' -l json -d 'print one JSON object'
 
@@ -78,13 +78,13 @@ complete -c keptalive -n '__keptalive_at ps' -l json -d 'for programs'
 # attach
 complete -c keptalive -n '__keptalive_at attach' -s h -l help -d 'show this help message and exit'
 complete -c keptalive -n '__keptalive_at attach' -s f -l follow -d 'stay until the program ends: new sockets are protected within a second or two, children too'
-complete -c keptalive -n '__keptalive_at attach' -l policy -x -a 'azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack' -d 'IDLE:INTERVAL:COUNT[:USER_TIMEOUT] in seconds, set exactly; without it 45:15:9, which leaves alone what is protected as well or better'
+complete -c keptalive -n '__keptalive_at attach' -l policy -x -a 'azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack' -d 'IDLE:INTERVAL:COUNT[:USER_TIMEOUT] in seconds, or a preset\'s, set exactly; without it 45:15:9, which leaves alone what is protected as well or better'
 complete -c keptalive -n '__keptalive_at attach' -l json -d 'for programs; with --follow one line a look'
 complete -c keptalive -n '__keptalive_at attach' -x -a '(__fish_complete_pids)' -d 'the running program'
 
 # run
 complete -c keptalive -n '__keptalive_at run; and test -z (__keptalive_program 2 --policy --summary | string collect)' -s h -l help -d 'show this help message and exit'
-complete -c keptalive -n '__keptalive_at run; and test -z (__keptalive_program 2 --policy --summary | string collect)' -l policy -x -a 'azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack' -d 'set IDLE:INTERVAL:COUNT[:USER_TIMEOUT] in seconds on every connection (default: 45:15:9, or KEPTALIVE_POLICY, where the program itself has not chosen better)'
+complete -c keptalive -n '__keptalive_at run; and test -z (__keptalive_program 2 --policy --summary | string collect)' -l policy -x -a 'azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack' -d 'set IDLE:INTERVAL:COUNT[:USER_TIMEOUT] in seconds, or a preset\'s, on every connection (default: 45:15:9, or KEPTALIVE_POLICY, where the program itself has not chosen better)'
 complete -c keptalive -n '__keptalive_at run; and test -z (__keptalive_program 2 --policy --summary | string collect)' -l summary -r -F -d 'write to FILE, as JSON, which process was protected which way, and which was not, and why; kept up to date while the program runs'
 complete -c keptalive -n '__keptalive_at run; and test -z (__keptalive_program 2 --policy --summary | string collect)' -s v -l verbose -d 'say on stderr what is going to be done'
 complete -c keptalive -n '__keptalive_at run' -x -a '(__keptalive_beyond 2 --policy --summary)'
@@ -130,9 +130,10 @@ complete -c keptalive -n '__keptalive_at serve' -l json -d 'print where it liste
 # lab run
 complete -c keptalive -n '__keptalive_at lab; and test (count (commandline -opc)) -eq 2' -a run -d 'run a command on the client\'s side of the firewall'
 complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_program 3 --fault --engine --speed | string collect)' -s h -l help -d 'show this help message and exit'
-complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_program 3 --fault --engine --speed | string collect)' -l fault -x -a 'idle-drop idle-reset idle-reset-both idle-close gateway-timeout probes-filtered nat-rebind one-way blackhole outage state-lost loss delay' -d 'what goes wrong (default idle-drop:5)'
+complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_program 3 --fault --engine --speed | string collect)' -l fault -x -d 'what goes wrong (default idle-drop:5), or a preset; `keptalive lab faults` lists them'
 complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_program 3 --fault --engine --speed | string collect)' -l engine -x -a 'kernel packet relay' -d 'default: the first that works here'
 complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_program 3 --fault --engine --speed | string collect)' -l speed -x -d 'divide the fault\'s times by N (default 1)'
+complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_program 3 --fault --engine --speed | string collect)' -l trace -d 'show the packets that matter on stderr: probes, answers, drops'
 complete -c keptalive -n '__keptalive_at lab run' -x -a '(__keptalive_beyond 3 --fault --engine --speed)'
 
 # lab relay

@@ -64,7 +64,7 @@ class Firewall:
         self._facts = [*self._boundaries(), *((part.time, part) for part in faults.all(StateLost))]
         self._facts.sort(key=lambda fact: fact[0])
         self._flows: tuple[dict[Key, Flow], dict[Key, Flow]] = {}, {}  # by the packets of each side
-        self._forgotten: dict[Key, float] = {}  # when, for the record's sake
+        self._forgotten: dict[Key, tuple[float, Flow]] = {}  # when, for the record's sake
         self._agenda: list[tuple[float, int, Flow]] = []
         self._serial = count()
 
@@ -81,8 +81,10 @@ class Firewall:
         """
         if side == CLIENT and self._started == math.inf and segment.flags & (SYN | ACK) == SYN:
             self._started = now
-        flow = self._flows[side].get(keys_of(segment)[side])
-        what = name_of(segment) if flow is None else flow.what(side, segment)
+        key = keys_of(segment)[side]
+        flow = self._flows[side].get(key)
+        _, named_by = (now, flow) if flow is not None else self._forgotten.get(key, (now, None))
+        what = name_of(segment) if named_by is None else named_by.what(side, segment)
         arrival = Arrival(now, side, segment, what)
         reason = self._swallowed(what, now)
         if reason is not None:
@@ -124,16 +126,16 @@ class Firewall:
         self.journal.flow(now, flow, "expired", why)
         self._remove(flow)
         for key in set(flow.keys()):
-            self._forgotten[key] = now
+            self._forgotten[key] = now, flow
         while len(self._forgotten) > _REMEMBERED:
             del self._forgotten[next(iter(self._forgotten))]
 
     def why_unknown(self, arrival: Arrival) -> str:
         """Say of a packet of no known flow what became of that."""
-        when = self._forgotten.get(keys_of(arrival.segment)[arrival.side])
-        if when is None:
+        forgotten = self._forgotten.get(keys_of(arrival.segment)[arrival.side])
+        if forgotten is None:
             return "it belongs to no known flow"
-        return f"its flow was forgotten {arrival.time - when:.1f} s ago"
+        return f"its flow was forgotten {arrival.time - forgotten[0]:.1f} s ago"
 
     def drop(self, arrival: Arrival, why: str) -> None:
         """Record a packet that does not pass."""

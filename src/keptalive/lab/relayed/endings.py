@@ -74,7 +74,7 @@ class ResetNext(Ending):
         for leg in flow.legs:
             leg.unwatch()
             self._strangers[leg] = count(leg.sock)
-            events = EPOLLIN | EPOLLRDHUP
+            events = 0 if leg.ended else EPOLLIN | EPOLLRDHUP  # a FIN that came before is nothing new
             self._site.poller.watch(leg.sock.fileno(), partial(self._spoke, leg), events)
             deafen(leg.sock, self._site.dark)
         if not self._awake:
