@@ -51,11 +51,12 @@ class Fates:
         self._servers += kept
         return int(listener.getsockname()[1])
 
-    @staticmethod
-    def closed() -> int:
-        """Return the number of a port where nobody listens."""
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            return int(listener.getsockname()[1])
+    def closed(self) -> int:
+        """Return the number of a port where nobody listens, nor will: it is taken."""
+        taken = socket.socket()
+        taken.bind(("127.0.0.1", 0))
+        self._servers.append(taken)
+        return int(taken.getsockname()[1])
 
     async def _open_http(self, fate: str, tls: bool) -> int:
         async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

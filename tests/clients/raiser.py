@@ -21,6 +21,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ from matrix.drivers.base import Driver
 
 #: Finds a path that died in three seconds.
 QUICK = keptalive.Policy(idle=1, interval=1, count=2)
-LIMIT = 0.5  # s: nothing answers, so it is always reached
+LIMIT = 2.0  # s: nothing answers, so it is always reached; long enough to connect on a busy machine
+LIMITED_AT_A_TIME = 12
 PATIENCE = 60.0  # s until every waiting request has arrived, and again until all have ended
 
 #: What a driver can meet, and what a client with a time limit can.
@@ -90,6 +92,7 @@ class Raised:
     errno: str | None = None
     what: str | None = None
     may_help: bool | None = None
+    arrived: bool = False  # for a time limit: did the server have the request before it was reached?
     trace: str = ""  # for whoever reads a failing test
 
 
@@ -105,24 +108,34 @@ class Raiser:
         self._fates = Fates(context)
         self._full = self._fates.full()
         self._waiting: list[int] = []  # ports where a request is to wait until its path dies
-        self._silent = self._fates.open(SILENCE, "http")
         self.results: list[Raised] = []
         self._threads: list[threading.Thread] = []
 
     def start(self, client: str, lab: Any) -> None:
         """Let a client meet all its fates, each in a thread of its own."""
         for fate in fates_of(client):
-            if fate in (READING, CONNECTING):
-                story = self._with_a_limit(client, fate)
-            else:
+            if fate not in (READING, CONNECTING):
                 story = self._driven(client, fate, lab)
-            thread = threading.Thread(target=self._live, args=(client, fate, story), daemon=True)
-            thread.start()
-            self._threads.append(thread)
-            time.sleep(0.01)  # what each computes at first must not hold up the others
+                thread = threading.Thread(
+                    target=self._live, args=(client, fate, story), name=fate, daemon=True
+                )
+                thread.start()
+                self._threads.append(thread)
+                time.sleep(0.01)  # what each computes at first must not hold up the others
+
+    def reach_limits(self, clients: list[str]) -> None:
+        """Let each client reach its own time limits, a few at a time, now that all is imported."""
+        cells = [
+            (client, fate) for client in clients for fate in (READING, CONNECTING) if client in TIME_LIMITS
+        ]
+        with ThreadPoolExecutor(LIMITED_AT_A_TIME) as pool:
+            for client, fate in cells:
+                pool.submit(self._limited, client, fate)
 
     def let_paths_die(self, lab: Any) -> None:
+        """Have the relay forget all connections, once only those are left whose path is to die."""
         deadline = time.monotonic() + PATIENCE
+        self._join([cell for cell in self._threads if not cell.name.startswith(SILENCE)], deadline)
         while not all(self._fates.requests[port] for port in self._waiting):
             if time.monotonic() > deadline:
                 missing = [port for port in self._waiting if not self._fates.requests[port]]
@@ -132,19 +145,22 @@ class Raiser:
         time.sleep(0.5)  # what has arrived here may not be acknowledged there
         lab.expire_now()
 
-    def finish(self) -> None:
-        deadline = time.monotonic() + PATIENCE
-        for thread in self._threads:
+    @staticmethod
+    def _join(threads: list[threading.Thread], deadline: float) -> None:
+        for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _with_a_limit(self, client: str, fate: str) -> Callable[[], Any]:
+    def finish(self) -> None:
+        self._join(self._threads, time.monotonic() + PATIENCE)
+
+    def _limited(self, client: str, fate: str) -> None:
+        """Have a client reach its time limit, connecting or reading."""
         if fate == CONNECTING:
             port = self._full
-        elif "websockets" in client:
-            port = self._fates.open(SILENCE, "websocket")
         else:
-            port = self._silent
-        return lambda: TIME_LIMITS[client](f"http://127.0.0.1:{port}", LIMIT)
+            port = self._fates.open(SILENCE, "websocket" if "websockets" in client else "http")
+        result = self._live(client, fate, lambda: TIME_LIMITS[client](f"http://127.0.0.1:{port}", LIMIT))
+        result.arrived = bool(self._fates.requests[port])
 
     def _driven(self, client: str, fate: str, lab: Any) -> Callable[[], Any]:
         cls = driver_of(client)
@@ -162,7 +178,7 @@ class Raiser:
         cell = Cell(client, Scenario(tls=tls, method="POST"), "held", url, None, port, self._ca_file)
         return lambda: _run(cls(cell))
 
-    def _live(self, client: str, fate: str, story: Callable[[], Any]) -> None:
+    def _live(self, client: str, fate: str, story: Callable[[], Any]) -> Raised:
         result = Raised(client, fate)
         try:
             story()
@@ -174,6 +190,7 @@ class Raiser:
                 result.cause, result.errno, result.what = found.cause, found.errno_name, found.what
                 result.may_help = found.keepalive_may_help
         self.results.append(result)
+        return result
 
 
 def _run(client: Driver) -> None:
@@ -196,6 +213,7 @@ def main(clients: list[str]) -> None:
         for client in clients:
             raiser.start(client, lab)
         raiser.let_paths_die(lab)
+        raiser.reach_limits(clients)
         raiser.finish()
         for result in list(raiser.results):
             print(json.dumps(asdict(result)))

@@ -25,7 +25,7 @@ from clients.world import World
 from matrix.drivers import CLIENTS
 from support import clean_environment, missing, require
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(500)
 
 ALL = tuple(dict.fromkeys([*CLIENTS, "grpc", *TIME_LIMITS]))
 NOTHING_RAISED = "nothing raised"
@@ -67,6 +67,11 @@ def expected(client: str, fate: str) -> set[str]:
         if what == "end":
             return _of_an_end(client, half, tls)
         found = {"silence": "path-died", "reset": "reset"}[what]
+        if client == "grpc" and what == "silence":
+            return {
+                "path-died",
+                "client-timeout",
+            }  # by TCP_USER_TIMEOUT or by its own ping, whichever is first
         if (tls and client in ON_SSL_SOCKETS and READS_DEATH_AS_END) or _forgetful(client):
             found = "killed"
         if what == "reset" and client.endswith("+uvloop"):
@@ -124,7 +129,7 @@ def raised() -> dict[tuple[str, str], Raised]:
     found: dict[tuple[str, str], Raised] = {}
     for child in children:
         try:
-            printed, said = child.communicate(timeout=250)
+            printed, said = child.communicate(timeout=400)
         except subprocess.TimeoutExpired:
             child.kill()
             printed, said = child.communicate()
@@ -167,7 +172,7 @@ def test_what_it_raises(client: str, fate: str, raised: dict[tuple[str, str], Ra
     assert cause in expected(client, fate), f"{result.raised}\n{result.trace}"
     if cause in ("path-died", "reset", "refused"):
         assert result.errno == {"path-died": "ETIMEDOUT", "reset": "ECONNRESET"}.get(cause, "ECONNREFUSED")
-    if fate in (READING, CONNECTING):
+    if fate == CONNECTING or (fate == READING and result.arrived):  # else it was too busy to get so far
         assert _phase_fits(client, fate, str(result.what)), result.what
 
 
