@@ -51,7 +51,8 @@ class ProbeResult:
 
         None where nothing was proved, or where keepalive is of no use.
         """
-        if self.alive_at is None or self.alive_at < _SHORTEST or self.behaviour == "probes-filtered":
+        useless = self.behaviour in ("probes-filtered", "closed-by-peer")
+        if self.alive_at is None or self.alive_at < _SHORTEST or useless:
             return None
         return Policy.for_idle_timeout(self.alive_at)
 

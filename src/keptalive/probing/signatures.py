@@ -195,7 +195,7 @@ def caveats(evidence: Evidence, behaviour: Behaviour) -> list[str]:
         said.append("Even a connection that was idle for one second was dead: no keepalive is fast enough.")
     if behaviour == "closed-by-peer":
         said.append(
-            "The path may allow longer silences than that: to find out, probe a server that does not close, "
-            "such as keptalive serve."
+            "No keepalive changes when it closes. The path may allow longer silences than that: to find out, "
+            "probe a server that does not close, such as keptalive serve."
         )
     return said
