@@ -65,8 +65,12 @@ SCENES = {
         },
     ),
     "test-your-client-against-a-firewall": Scene(
-        instead={_RELAY: f"timeout -s INT 5 {_RELAY}"},
-        begins=(_RELAY,),  # nobody connects to it
+        # It runs until it is told to end, and nobody connects to it.
+        instead={
+            _RELAY: f"{_RELAY} >out 2>&1 & until [ $(wc -l <out) -ge 2 ]; do sleep 0.1; done; "
+            "kill $!; wait; head -2 out"
+        },
+        begins=(_RELAY,),
     ),
     "protect-a-server": Scene(
         waiting=((4713, ("curl", "-s", "http://host.example/wait")),),
