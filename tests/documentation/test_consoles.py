@@ -38,6 +38,7 @@ class Scene(NamedTuple):
 _CURL = (4711, ("curl", "-s", "--keepalive-time", "60", "http://host.example:443/wait"))
 _WGET = (4712, ("wget", "-q", "-O", "-", "http://host.example:443/wait"))
 _RUN, _SLOW = "keptalive run", "://host.example/slow"
+_PROBE = "keptalive probe db.example:5432"
 _RELAY = "keptalive lab relay --to db.example:5432 --fault azure-lb --speed 60"
 
 SCENES = {
@@ -49,9 +50,9 @@ SCENES = {
     ),
     "measure-a-path": Scene(
         fault="idle-drop:2",  # what the page shows took 270 s
-        begins=("keptalive probe db.example:5432",),
-        # On a terminal the progress is gone in the end.
-        instead={"keptalive probe db.example:5432": "keptalive probe db.example:5432 2>/dev/null"},
+        begins=(_PROBE,),
+        # On a terminal the lines of progress are gone in the end.
+        instead={_PROBE: f"{_PROBE} 2>&1 | grep -v ' left at most$'"},
     ),
     "protect-a-program-you-cannot-change": Scene(
         waiting=(_WGET,),
