@@ -1,7 +1,7 @@
 """What the documentation's pages hold: files to be saved, and commands with what they print.
 
-Rule: pure text. A fenced block of Python whose first line is "# NAME.py" is a file; in a console block, "$ "
-begins a command, "# " one that needs root, and what follows is its output.
+Rule: pure text. A block of Python below "Save ... `NAME.py` ...:" is a file; in a console block, "$ " begins
+a command, "# " one that needs root, and what follows is its output.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 _BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
-_FILE = re.compile(r"# ([\w-]+\.py)\n")
+_FILE = re.compile(r"Save .*?`([\w-]+\.py)`.*:", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,11 @@ class Command:
 def steps(page: Path) -> list[File | Command]:
     """Return what a page's reader does, in order."""
     found: list[File | Command] = []
-    for _, language, body in _BLOCK.findall(page.read_text("utf-8")):
-        named = _FILE.match(body)
+    text = page.read_text("utf-8")
+    for block in _BLOCK.finditer(text):
+        _, language, body = block.groups()
+        paragraph = text[: block.start()].rstrip().rpartition("\n\n")[2]
+        named = _FILE.search(paragraph)
         if language == "python" and named:
             found.append(File(named[1], body))
         elif language == "console":

@@ -32,11 +32,18 @@ while not sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE):
 
 def serve() -> None:
     """Answer whatever is asked, at every port that the pages name; who says nothing is left in peace."""
-    servers = [ThreadingHTTPServer(("0.0.0.0", port), _Answer) for port in PORTS]
+    servers = [_Server(("0.0.0.0", port), _Answer) for port in PORTS]
     for server in servers[1:]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     print("ready", flush=True)
     servers[0].serve_forever()
+
+
+class _Server(ThreadingHTTPServer):
+    """Says nothing of connections that are reset: the probe does that to all of its own."""
+
+    def handle_error(self, *_: object) -> None:
+        """Leave it at that."""
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -67,6 +74,8 @@ def play(address: str) -> None:
         _program(programs / name, sys.executable, _PROTECTED.format(client=False))
     (here / "deploy.sh").write_text("#!/bin/sh\nexec wget -q -O /dev/null http://host.example/\n")
     (here / "deploy.sh").chmod(0o755)
+    for name, text in play["files"].items():
+        (here / name).write_text(text)
     os.environ["PATH"] = f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     waiting = [_waiting(*one) for one in play["waiting"]]
     for line in play["commands"]:

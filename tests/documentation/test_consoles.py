@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from documentation.pages import DOCS, ROOT, Command, masked, steps, typed
+from documentation.pages import DOCS, ROOT, Command, File, masked, steps, typed
 from keptalive.cli.main import VERBS, verb_parser
 from keptalive.errors import LabError
 from keptalive.lab import open_lab
@@ -38,6 +38,8 @@ class Scene(NamedTuple):
 _CURL = (4711, ("curl", "-s", "--keepalive-time", "60", "http://host.example:443/wait"))
 _WGET = (4712, ("wget", "-q", "-O", "-", "http://host.example:443/wait"))
 _RUN, _SLOW = "keptalive run", "://host.example/slow"
+_PROBE = "keptalive probe db.example:5432"
+_RELAY = "keptalive lab relay --to db.example:5432 --fault azure-lb --speed 60"
 
 SCENES = {
     "find-unprotected-connections": Scene(
@@ -48,7 +50,9 @@ SCENES = {
     ),
     "measure-a-path": Scene(
         fault="idle-drop:2",  # what the page shows took 270 s
-        begins=("keptalive probe db.example:5432",),
+        begins=(_PROBE,),
+        # On a terminal the lines of progress are gone in the end.
+        instead={_PROBE: f"{_PROBE} 2>&1 | grep -v ' left at most$'"},
     ),
     "protect-a-program-you-cannot-change": Scene(
         waiting=(_WGET,),
@@ -60,6 +64,14 @@ SCENES = {
             # The last process may have ended a moment before the file says so.
             "cat run.json": "until grep -q '\"complete\": true' run.json; do sleep 0.1; done; cat run.json",
         },
+    ),
+    "test-your-client-against-a-firewall": Scene(
+        # It runs until it is told to end, and nobody connects to it.
+        instead={
+            _RELAY: f"{_RELAY} >out 2>&1 & until [ $(wc -l <out) -ge 2 ]; do sleep 0.1; done; "
+            "kill $!; wait; head -2 out"
+        },
+        begins=(_RELAY,),
     ),
     "protect-a-server": Scene(
         waiting=((4713, ("curl", "-s", "http://host.example/wait")),),
@@ -86,27 +98,29 @@ def test_commands(name: str, tmp_path: Path) -> None:
     scene = SCENES[name]
     page = DOCS / "howto" / f"{name}.md"
     commands = [step for step in steps(page) if isinstance(step, Command)]
+    files = {step.name: step.text for step in steps(page) if isinstance(step, File)}
     lines = [
         scene.instead.get(line := command.line.partition("  #")[0].strip(), line) for command in commands
     ]
-    for command, (output, code) in zip(commands, _played(scene, lines, tmp_path), strict=True):
+    for command, (output, code) in zip(commands, _played(scene, lines, files, tmp_path), strict=True):
         assert code in (0, 1, 124), (command.line, output)  # 1: found a problem; 124: timeout(1)
         assert "Traceback" not in output
         expected, got = masked("\n".join(command.output)), masked(output)
         if command.line in scene.begins:
             expected = expected[: len(got)]
-            assert len(got) >= 5
+            assert len(got) >= 2
         if expected:
             assert got == expected, command.line
 
 
-def _played(scene: Scene, lines: list[str], place: Path) -> list[tuple[str, int]]:
+def _played(scene: Scene, lines: list[str], files: dict[str, str], place: Path) -> list[tuple[str, int]]:
     """Run commands on the stage; return what each printed and its exit code."""
     play = {
         "commands": lines,
         "waiting": scene.waiting,
         "clients": scene.clients,
         "servers": scene.servers,
+        "files": files,
     }
     own = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
     if os.geteuid() != 0:
