@@ -94,13 +94,13 @@ def _held_lives_on(case: Case) -> Ruling | None:
         return Ruling("forgotten-reset", () if by_path else ("reset-by-peer",))
     if case.plain is Fate.ALIVE and case.held is Fate.ALIVE:
         return _both_wait(case)
-    if case.plain is Fate.ALIVE and not _gateway(evidence.held):
-        return Ruling("slow-server")
     if case.plain is Fate.ANSWERED and not _gateway(plain):
         return Ruling("slow-server")
     also: dict[Fate, tuple[Verdict, ...]] = {
         Fate.CLOSED: ("closed-by-peer",),
         Fate.GAVE_UP: ("outage",),
+        # It may have been forgotten, and let in again by the very question: the answer was lost all the same.
+        Fate.ALIVE: ("slow-server", "forgotten-silently"),
         Fate.WAITING: ("slow-server", "forgotten-silently"),
     }
     return Ruling("cannot-tell", also.get(case.plain, ()))
