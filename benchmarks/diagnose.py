@@ -65,12 +65,8 @@ def table(outcomes: dict[str, list[Outcome]]) -> str:
         mark = "WRONG" if bad else "" if said[cause.expected] == said.total() else "not told"
         lines.append(f"| {name} | {cause.held} | {cause.expected} | {words} | {slowest:.1f} s | {mark} |")
     stalled = max(outcome.stalled for row in outcomes.values() for outcome in row)
-    lines += [
-        "",
-        f"{right} of {total} on the diagonal ({right / total:.1%}), {wrong} wrong. "
-        f"Stalls of this machine: {stalled:.1f} s.",
-    ]
-    return "\n".join(lines)
+    summary = f"{right} of {total} on the diagonal ({right / total:.1%}), {wrong} wrong."
+    return "\n".join([*lines, "", f"{summary} Stalls of this machine: {stalled:.1f} s."])
 
 
 def main() -> int:

@@ -35,13 +35,14 @@ def test_a_change_is_kept_with_what_was_before() -> None:
 
 def test_answers_to_probes() -> None:
     """An acknowledgement that brings nothing new; the request's own, or data's, is none."""
-    recorder = Recorder()
+    recorder = Recorder(idle=2)
     recorder.note(0.0, info(bytes_acked=0, last_ack_recv=0.0))
     recorder.note(0.25, info(last_ack_recv=0.2))  # the request's
     recorder.note(2.25, info(segs_in=3, last_ack_recv=0.1))  # a probe's
     recorder.note(2.50, info(segs_in=3, last_ack_recv=0.35))
     recorder.note(4.25, info(segs_in=4, last_ack_recv=0.0))  # another's
-    recorder.note(5.00, info(segs_in=5, bytes_received=10, last_ack_recv=0.1))  # data's
+    recorder.note(4.75, info(segs_in=5, last_ack_recv=0.0))  # a window that opens
+    recorder.note(5.00, info(segs_in=6, bytes_received=10, last_ack_recv=0.1))  # data's
 
     assert recorder.answered_probes == 2
     assert recorder.last_answered == 4.9

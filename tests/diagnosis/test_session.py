@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import ssl
 import struct
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -197,6 +200,51 @@ def test_no_answer_in_time(timeout: float) -> None:
     assert (diagnosis.verdict, diagnosis.also_possible) == ("slow-server", ("proxy-hop",))
     assert [arm.last_reply for arm in diagnosis.arms] == ["answered"] * 2
     assert seconds >= timeout
+
+
+class NeverReads(Server):
+    """Takes a connection, and nothing from it."""
+
+    scheme = "http"
+
+    def __init__(self, **options: Any) -> None:
+        self.over = threading.Event()
+        super().__init__(**options)
+
+    def serve(self, sock: socket.socket) -> None:
+        self.over.wait(60)
+
+    def close(self) -> None:
+        self.over.set()
+        super().close()
+
+
+def test_a_server_that_does_not_read() -> None:
+    """While data waits to be taken no probe can be sent, so nothing was told of the connection."""
+    with NeverReads() as server:
+        diagnosis = diagnose(server.url(), data=bytes(20_000_000), twice=True, timeout=2.5)
+
+    assert diagnosis.verdict == "cannot-tell"
+    assert [arm.sent_at for arm in diagnosis.arms] == [None, None]
+    assert [arm.last_reply for arm in diagnosis.arms] == [None, None]
+
+
+def test_a_server_that_ends_tls_but_not_tcp(cacert: str) -> None:
+    """Its end is an end, whatever becomes of the connection beneath."""
+    with EndsTls(tls=True) as server:
+        diagnosis = diagnose(server.url(), cacert=cacert)
+
+    assert diagnosis.verdict == "closed-by-peer"
+
+
+class EndsTls(NeverReads):
+    def serve(self, sock: socket.socket) -> None:
+        assert isinstance(sock, ssl.SSLSocket)
+        sock.recv(1 << 16)
+        sock.settimeout(0)
+        with contextlib.suppress(OSError):
+            sock.unwrap()  # says close_notify, and would wait for the other one
+        super().serve(sock)
 
 
 @pytest.mark.parametrize(

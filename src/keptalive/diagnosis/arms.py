@@ -44,7 +44,7 @@ class RunningArm:
         self.held = timers is not None
         self.line, self.timers = line, timers
         self.response = Response(method, sink)
-        self.recorder = Recorder()
+        self.recorder = Recorder() if timers is None else Recorder(timers.idle)
         self.pokes: list[Poke] = []
         self.connected_at: float | None = None
         self.sent_at: float | None = None
@@ -165,11 +165,12 @@ class RunningArm:
     # -- questions ------------------------------------------------------------------------------------------
 
     async def ask(self, weather: Weather) -> None:
-        """Ask by probes whether the connection lives; where data is in flight already, whether it arrives."""
+        """Ask by probes whether the connection lives; where data is under way already, see if it arrives."""
         info = self.line.info()
         if self.ended or info is None:
             return
-        if info.unacked:
+        if info.unacked or info.notsent_bytes:
+            # As long as data waits to be acknowledged, the kernel sends no keepalive probes.
             await self._ask_by_data(b"")
             return
         begun, idle_for = self.now, self.idle_for
@@ -216,7 +217,10 @@ class RunningArm:
                 reply = self._end_as_reply()
             elif self.line.look().acknowledged > before:
                 reply = "answered"
-        self.pokes.append(Poke(begun, "data", reply, idle_for))
+        # Silence about data that was in flight already tells nothing: it may be that the other end does not
+        # take it, and it may be its size that does not pass.
+        if data or reply != "silent":
+            self.pokes.append(Poke(begun, "data", reply, idle_for))
 
     @property
     def idle_for(self) -> float:

@@ -5,7 +5,9 @@ Rule: pure, and about one arm at a time; two arms together are `verdicts`' busin
 
 from __future__ import annotations
 
+import math
 from enum import Enum
+from itertools import pairwise
 
 from keptalive.diagnosis.evidence import Arm, Evidence, Timers
 from keptalive.policy import TIMER_LATENESS
@@ -84,6 +86,26 @@ def last_silence(arm: Arm) -> float:
     end = arm.ended_at if arm.ended_at is not None else 0.0
     begin = arm.last_answered_at if arm.last_answered_at is not None else (arm.sent_at or 0.0)
     return max(0.0, end - begin)
+
+
+def longest_silence(arm: Arm) -> float:
+    """Return the longest time without a byte of the stream in either direction, from the request on."""
+    begin = arm.sent_at or 0.0
+    end = arm.ended_at if arm.ended_at is not None else begin
+    moments, before = [begin], None
+    for sample in arm.samples:
+        stream = sample.bytes_acked, sample.bytes_received
+        if before is not None and stream != before and begin < sample.at < end:
+            moments.append(sample.at)
+        before = stream
+    return max(later - earlier for earlier, later in pairwise([*moments, max(begin, end)]))
+
+
+def data_was_stuck(arm: Arm) -> bool:
+    """Tell whether data of ours was under way, unacknowledged, at the end: no silence, and no keepalive."""
+    asked = arm.pokes[0].at if arm.pokes else math.inf
+    samples = [sample for sample in arm.samples if sample.at < asked]
+    return arm.outcome in ("pending", "timed-out") and bool(samples) and samples[-1].unacked > 0
 
 
 def first_probe_went_unanswered(arm: Arm) -> bool:

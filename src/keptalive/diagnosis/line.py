@@ -148,8 +148,10 @@ class Line(TcpWire):
         try:
             while plain := self._tls.read(_PIECE):
                 self.deliver(plain)
-        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
-            pass  # there is no more, for now or for ever: the FIN that follows says so
+        except ssl.SSLWantReadError:
+            pass  # there is no more for now
+        except ssl.SSLZeroReturnError:
+            self._ended("fin")  # there will be no more, whatever becomes of the connection beneath
         except ssl.SSLError:
             self._ended("error")  # no TLS any more: something on the way spoke into it
 

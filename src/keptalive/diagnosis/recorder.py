@@ -5,21 +5,26 @@ Rule: no socket; numbers in, samples out.
 
 from __future__ import annotations
 
+import math
+
 from keptalive.diagnosis.evidence import Sample
 from keptalive.tcp_info import TcpInfo
 
 _AT_LEAST = 1.0  # s between samples in which nothing changed
 _PART = 0.01  # ... and this part of the time so far: an hour of silence is a hundred samples, not thousands
+_EARLY = 0.3  # s by which the last sign of life may seem later than it was, seen four times a second
 _NEW_ANSWER = 0.05  # s between two acknowledgements that are two: times of TCP_INFO are ticks
 
 
 class Recorder:
     """The samples of one arm."""
 
-    def __init__(self) -> None:
+    def __init__(self, idle: float = math.inf) -> None:
+        """*idle*: seconds of silence before a keepalive probe; without one there are no answers to any."""
         self.samples: list[Sample] = []
         self.answered_probes = 0
         self.last_answered: float | None = None  # when the last acknowledgement had arrived
+        self._idle = idle
         self._skipped: Sample | None = None  # the last that was not kept
 
     @property
@@ -57,7 +62,10 @@ class Recorder:
         self._skipped = None
 
     def _count_answer(self, sample: Sample, before: Sample | None) -> None:
-        """An acknowledgement that acknowledges nothing new, and brings no data, is the answer to a probe."""
+        """An acknowledgement of nothing new, without data, after a silence long enough, answers a probe.
+
+        One without that silence is something else, a window that opens for instance.
+        """
         answered = sample.at - sample.since_ack
         if self.last_answered is not None and answered <= self.last_answered + _NEW_ANSWER:
             return
@@ -66,7 +74,7 @@ class Recorder:
             before.bytes_received,
         )
         if quiet and self.last_answered is not None:
-            self.answered_probes += 1
+            self.answered_probes += answered - self.last_answered > self._idle - _EARLY
         self.last_answered = answered
 
 

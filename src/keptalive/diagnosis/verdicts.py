@@ -15,10 +15,12 @@ from keptalive.diagnosis.evidence import Arm, Control, Evidence
 from keptalive.diagnosis.fates import (
     GATEWAY_TIMEOUTS,
     Fate,
+    data_was_stuck,
     fate,
     first_probe_went_unanswered,
     forgets,
     last_silence,
+    longest_silence,
     no_probe_had_left,
     probe_was_due,
     same_time,
@@ -86,21 +88,22 @@ def _held_lives_on(case: Case) -> Ruling | None:
     if case.plain in (Fate.DEAD_SILENT, Fate.DEAD_RESET):
         if _gateway(evidence.held):
             return Ruling("cannot-tell", ("gateway-timeout", _forgotten(case.plain)))
-        if silence_kills(evidence, last_silence(plain)) is False:
+        killed = silence_kills(evidence, last_silence(plain))
+        if killed is False:
             return Ruling("cannot-tell", (_forgotten(case.plain), "state-lost"))
-        return Ruling(_forgotten(case.plain))
+        return Ruling(_forgotten(case.plain), () if killed else ("state-lost",))
     if case.plain is Fate.RESET:
         by_path = forgets(evidence.ladder) and silence_kills(evidence, last_silence(plain))
         return Ruling("forgotten-reset", () if by_path else ("reset-by-peer",))
     if case.plain is Fate.ALIVE and case.held is Fate.ALIVE:
         return _both_wait(case)
-    if case.plain is Fate.ALIVE and not _gateway(evidence.held):
-        return Ruling("slow-server")
     if case.plain is Fate.ANSWERED and not _gateway(plain):
         return Ruling("slow-server")
     also: dict[Fate, tuple[Verdict, ...]] = {
         Fate.CLOSED: ("closed-by-peer",),
         Fate.GAVE_UP: ("outage",),
+        # It may have been forgotten, and let in again by the very question: the answer was lost all the same.
+        Fate.ALIVE: ("slow-server", "forgotten-silently"),
         Fate.WAITING: ("slow-server", "forgotten-silently"),
     }
     return Ruling("cannot-tell", also.get(case.plain, ()))
@@ -165,6 +168,8 @@ def _held_died(case: Case) -> Ruling | None:
     """The held arm's probes went unanswered until the kernel gave up, or it was found dead."""
     if case.held not in (Fate.GAVE_UP, Fate.DEAD_SILENT):
         return None
+    if data_was_stuck(_arm(case.evidence.held)):
+        return _path_is_down(case) or Ruling("cannot-tell", ("outage",))
     return _path_is_down(case) or _filtered(case) or _died_though_path_is_up(case)
 
 
@@ -197,9 +202,10 @@ def _died_though_path_is_up(case: Case) -> Ruling:
         return Ruling("cannot-tell", ("outage", "state-lost"))
     if (ruling := _too_slow(case)) is not None:
         return ruling
-    if silence_kills(evidence, last_silence(_arm(evidence.plain))):
+    killed = silence_kills(evidence, last_silence(_arm(evidence.plain)))
+    if killed:
         return Ruling("cannot-tell", (_forgotten(case.plain), "outage", "state-lost"))
-    return Ruling("state-lost", ("outage",))
+    return Ruling("state-lost", ("outage",) if killed is False else ("outage", _forgotten(case.plain)))
 
 
 def _too_slow(case: Case) -> Ruling | None:
@@ -228,11 +234,11 @@ def _one_answered(case: Case) -> Ruling | None:
     evidence, held = case.evidence, _arm(case.evidence.held)
     if _gateway(held):
         return Ruling("gateway-timeout", _by_proxy(case))
-    waited = held.waited or 0.0
-    killed = silence_kills(evidence, waited)
+    silence = longest_silence(held)
+    killed = silence_kills(evidence, silence)
     if killed and evidence.ladder is not None:
         return Ruling("forgotten-reset" if evidence.ladder.behaviour == "reset" else "forgotten-silently")
-    if waited < _SHORT or killed is False:
+    if silence < _SHORT or killed is False:
         return Ruling("slow-server")
     return Ruling("cannot-tell", ("slow-server", "forgotten-silently", "forgotten-reset"))
 
@@ -252,6 +258,8 @@ def _one_died(case: Case) -> Ruling | None:
             return Ruling("cannot-tell", ("reset-by-peer", "idle-too-long"))
         if not probe_was_due(_arm(case.evidence.held)):
             return Ruling("reset-by-peer")
+    elif data_was_stuck(_arm(case.evidence.held)):
+        return _path_is_down(case) or Ruling("cannot-tell", ("outage",))
     elif case.held in (Fate.GAVE_UP, Fate.DEAD_SILENT):
         if (ruling := _path_is_down(case) or _filtered(case)) is not None:
             return ruling
