@@ -338,3 +338,16 @@ def test_the_journal_keeps_what_is_new_and_numbers_all(monkeypatch: pytest.Monke
     assert journal.tell(0, 2)[0] == 3
     assert [row[2].rpartition(": ")[2] for row in journal.tell(3, 10)[1]] == ["100 bytes", "ACK"]
     assert journal.tell(5, 10) == (5, [])
+
+
+def test_the_journal_tells_what_mattered_apart() -> None:
+    """With numbers of their own, and though much else has passed meanwhile."""
+    world = World("idle-drop:5")
+    world.ask()
+    world.probe()
+    world.answer()
+    journal = world.firewall.journal
+
+    assert [row[1] for row in journal.tell(0, 10, every=False)[1]] == ["probe", "answer"]
+    assert journal.tell(2, 10, every=False) == (2, [])
+    assert journal.tell(0, 10)[0] == 7
