@@ -150,6 +150,12 @@ def test_a_nat_gives_another_port_and_translates_both_ways() -> None:
     assert world.firewall.receive(SERVER, reset, world.now) == CLIENT_PORT
     assert world.kinds() == ["probe", "expired", "rebound", "probe", "reset"]
 
+    other = World("nat-rebind:5")
+    other.ask()
+    other.wait(5)
+    assert not other.send(CLIENT, "R")  # the end of a flow is not the beginning of one
+    assert other.kinds() == ["expired", "dropped"]
+
 
 def test_bare_probes_are_filtered_and_nothing_else() -> None:
     """Of either side."""
