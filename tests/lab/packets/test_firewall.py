@@ -114,6 +114,21 @@ def test_a_proxy_closes_and_goes_on_as_its_kernel_would() -> None:
     assert world.kinds() == ["expired", "closed", "closed", *["taken"] * 5, "dropped", "reset"]
 
 
+@pytest.mark.parametrize("fault", ["idle-close:300", "gateway-timeout:300"])
+def test_a_proxy_that_waits_for_minutes_still_says_goodbye(fault: str) -> None:
+    """The ends have a minute for theirs, from then on."""
+    world = World(fault)
+    world.ask()
+    world.wait(300)
+    world.sent()
+    world.wait(50)
+    sent = 142 if fault.startswith("gateway") else 0
+    assert not world.send(CLIENT, "FA", seq=100, ack=sent + 1)
+    assert world.sent() == [(CLIENT, "A", sent + 1, 101)]
+    assert not world.send(SERVER, "FA", ack=101)
+    assert world.sent() == [(SERVER, "A", 101, 1)]
+
+
 def test_a_proxy_gives_up_and_answers_itself() -> None:
     """The client gets a response and a FIN, the server a FIN; it does not if the server has begun."""
     world = World("gateway-timeout:5")

@@ -27,6 +27,7 @@ def close(firewall: Firewall, flow: Flow, now: float, why: str, response: bytes 
         firewall.send(side, segment, now, "closed", text, payload=payload)
         sends[side] = segment.end
     flow.box = Box(sends, has)
+    flow.last = [now, now]  # from here on it is the proxy's kernel that waits
 
 
 def take(firewall: Firewall, flow: Flow, arrival: Arrival) -> None:
@@ -34,6 +35,7 @@ def take(firewall: Firewall, flow: Flow, arrival: Arrival) -> None:
     assert flow.box is not None
     now, side, segment, what = arrival
     sends, has = flow.box
+    flow.last[side] = now
     if what == "data" and after(segment.end, has[side]):
         firewall.answer_with_reset(arrival, "the proxy has closed")
         flow.over = True
