@@ -121,12 +121,32 @@ def test_a_proxy_that_waits_for_minutes_still_says_goodbye(fault: str) -> None:
     world.ask()
     world.wait(300)
     world.sent()
-    world.wait(50)
     sent = 142 if fault.startswith("gateway") else 0
+    assert not world.send(CLIENT, "A", seq=100, ack=sent + 1)
+    assert not world.send(SERVER, "A", ack=101)
+    world.wait(50)
     assert not world.send(CLIENT, "FA", seq=100, ack=sent + 1)
     assert world.sent() == [(CLIENT, "A", sent + 1, 101)]
     assert not world.send(SERVER, "FA", ack=101)
     assert world.sent() == [(SERVER, "A", 101, 1)]
+
+
+def test_what_a_proxy_says_in_an_outage_it_says_again() -> None:
+    """Until it is acknowledged; its kernel sees to that."""
+    world = World("gateway-timeout:5,outage@4-7")
+    world.ask()
+    world.wait(5)
+    assert world.sent() == []
+    world.wait(1)
+    assert world.sent() == []
+    world.wait(2)  # one second after the first time, and then two
+    assert world.sent() == [(CLIENT, "AFP", 0, 100), (SERVER, "AF", 100, 0)]
+    assert not world.send(CLIENT, "A", seq=100, ack=143)
+    world.wait(4)
+    assert world.sent() == [(SERVER, "AF", 100, 0)]
+    assert not world.send(SERVER, "A", ack=101)
+    world.wait(9)
+    assert world.sent() == []
 
 
 def test_a_proxy_gives_up_and_answers_itself() -> None:
@@ -283,7 +303,7 @@ def test_to_forget_all_is_to_do_what_idleness_does() -> None:
 
 
 def test_no_flow_stays_in_memory_for_ever() -> None:
-    """Half open ones go after a minute, ended ones after ten seconds, closed ones by the proxy after one."""
+    """Half open ones go after a minute, those that a proxy has closed too, ended ones after ten seconds."""
     world = World("idle-close:5")
     world.send(CLIENT, "S")
     world.port += 1

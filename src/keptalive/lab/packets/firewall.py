@@ -242,19 +242,25 @@ class Firewall:
     def _meet(self, flow: Flow, now: float) -> None:
         """Do what is due for a flow, if anything is."""
         if not flow.established or flow.over or flow.box is not None:
-            if self._due(flow) <= now:
+            if self._kept_until(flow) <= now:
                 self._remove(flow)
+            elif flow.box is not None and flow.box.again <= now:
+                proxy.repeat(self, flow, now)
             return
         for rule in self._rules:
             if rule.due(flow) <= now:
                 rule.act(self, flow, now, f"idle for {rule.seconds:g} s")
                 return
 
+    def _kept_until(self, flow: Flow) -> float:
+        """Return when a flow that no rule is for is of no interest any more."""
+        return flow.idle_since + (_OVER if flow.over else _HALF_OPEN)
+
     def _due(self, flow: Flow) -> float:
-        if flow.over:
-            return flow.idle_since + _OVER
-        if not flow.established or flow.box is not None:
-            return flow.idle_since + _HALF_OPEN
+        if flow.over or not flow.established:
+            return self._kept_until(flow)
+        if flow.box is not None:
+            return min(self._kept_until(flow), flow.box.again)
         return min(rule.due(flow) for rule in self._rules)
 
     def _schedule(self, flow: Flow) -> None:
