@@ -14,12 +14,12 @@ from keptalive.cli.exits import Exit
 from keptalive.cli.output import escape, print_json, table
 from keptalive.lab import Lab, open_lab
 from keptalive.lab.demonstration import Arm, demonstrate
+from keptalive.lab.faults import ENGINES
 from keptalive.policy import Policy
 from keptalive.presets import parse_policy
 
 IDLE_TIMEOUT = 5
 RESPONSE_AFTER = 10.0
-_ENGINES = ("kernel", "relay")
 
 Watch = Callable[[list[Arm], float], None]
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--engine",
-        choices=_ENGINES,
+        choices=ENGINES,
         help="the firewall's engine (default: the first that works here)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")

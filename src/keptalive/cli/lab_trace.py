@@ -15,8 +15,6 @@ from keptalive.errors import LabError
 from keptalive.lab import Lab, LabEvent, open_lab
 from keptalive.lab.faults import Faults
 
-# An ordinary packet that passed is what a trace of everything (tcpdump) is for.
-_UNREMARKABLE = ("passed", "taken")
 _PAUSE = 0.1  # s between two looks: at once, to an eye
 
 #: What an engine's trace lacks.
@@ -32,8 +30,8 @@ class Trace:
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
-        self._shown = 0
-        self._started = time.monotonic()  # moves to the first packet, with which the faults' clock starts
+        self._next = 0
+        self._started = time.monotonic()  # unless the lab can tell when the first packet came
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="trace")
 
@@ -56,13 +54,12 @@ class Trace:
             print(f"keptalive: the trace ends: {escape(sentence(error))}", file=sys.stderr, flush=True)
 
     def _show(self) -> None:
-        events = self._lab.events
-        if self._shown == 0 and events and events[0].sender:
-            self._started = events[0].time
-        for event in events[self._shown :]:
-            if event.kind not in _UNREMARKABLE:
-                print(line(event, self._started), file=sys.stderr)
-        self._shown = len(events)
+        first = self._next == 0
+        self._next, events = self._lab.what_mattered(self._next)
+        if first and events:
+            self._started = self._lab.started or self._started
+        for event in events:
+            print(line(event, self._started), file=sys.stderr)
         sys.stderr.flush()
 
 

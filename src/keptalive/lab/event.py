@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+#: Kinds of packets that went their way as packets do: what is left without them is what mattered.
+ORDINARY = ("passed", "taken")
+
 
 class LabEvent(NamedTuple):
     """Something the firewall did."""

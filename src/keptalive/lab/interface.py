@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from keptalive.lab.control import Helper
-from keptalive.lab.event import LabEvent
+from keptalive.lab.event import ORDINARY, LabEvent
 
 
 class Lab(ABC):
@@ -97,6 +97,19 @@ class Lab(ABC):
     @abstractmethod
     def events(self) -> list[LabEvent]:
         """What the firewall did so far; the kernel engine keeps no record."""
+
+    def what_mattered(self, after: int = 0) -> tuple[int, list[LabEvent]]:
+        """Return the events that are more than a packet that passed, and a number: to go on after them."""
+        events = self.events
+        return len(events), [event for event in events[after:] if event.kind not in ORDINARY]
+
+    @property
+    def started(self) -> float | None:
+        """When the first connection's first packet came, with which the clock of every "@" starts.
+
+        In the time of `time.monotonic()`; None before, and from engines that do not tell.
+        """
+        return None
 
     def popen(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
         """Start a command on the client's side, as the caller's user; options as for subprocess.Popen.

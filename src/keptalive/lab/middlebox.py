@@ -73,6 +73,7 @@ class Middlebox:
             "socket": self.networks.client_socket,
             "expire": self.expire,
             "events": self.tell_events,
+            "start": self.tell_start,
         }
         self._ready.register(owner.socket, select.EPOLLIN)
         self._ready.register(owner.death, select.EPOLLIN)
@@ -118,10 +119,15 @@ class Middlebox:
         self._firewall.forget_all(time.monotonic())
         return {}
 
-    def tell_events(self, after: int) -> dict[str, Any]:
+    def tell_events(self, after: int, *, every: bool) -> dict[str, Any]:
         """Return events from number *after* on, as many as a reply takes, and the number of the next."""
-        following, events = self._firewall.journal.tell(after, _MOST_EVENTS)
+        following, events = self._firewall.journal.tell(after, _MOST_EVENTS, every=every)
         return {"next": following, "events": events}
+
+    def tell_start(self) -> dict[str, Any]:
+        """Return when the first packet of the first connection came, if one has."""
+        started = self._firewall.started
+        return {"started": None if started == math.inf else started}
 
     def _do_what_is_due(self) -> None:
         now = time.monotonic()

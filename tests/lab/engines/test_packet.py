@@ -203,3 +203,18 @@ def test_the_servers_side_cannot_connect_and_a_closed_port_refuses(
         with lab.client_socket() as sock, pytest.raises(ConnectionRefusedError):
             sock.settimeout(PATIENCE)
             sock.connect(lab.reach(9))
+
+
+def test_what_mattered_is_told_without_the_rest(opened: Callable[[str], Lab]) -> None:
+    """And when the first packet came, which nobody knows before it has."""
+    with opened("idle-drop:600") as lab:
+        assert (lab.started, lab.what_mattered()) == (None, (0, []))
+        with echo(lab) as (client, _):
+            lab.expire_now()
+            client.sendall(b"x")
+            wait_for(lab, "dropped")
+            following, events = lab.what_mattered()
+
+            assert [event.kind for event in events][:2] == ["expired", "dropped"]
+            assert lab.what_mattered(following)[0] >= following == len(events)
+            assert lab.started == lab.events[0].time

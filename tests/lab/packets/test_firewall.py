@@ -114,6 +114,41 @@ def test_a_proxy_closes_and_goes_on_as_its_kernel_would() -> None:
     assert world.kinds() == ["expired", "closed", "closed", *["taken"] * 5, "dropped", "reset"]
 
 
+@pytest.mark.parametrize("fault", ["idle-close:300", "gateway-timeout:300"])
+def test_a_proxy_that_waits_for_minutes_still_says_goodbye(fault: str) -> None:
+    """The ends have a minute for theirs, from then on."""
+    world = World(fault)
+    world.ask()
+    world.wait(300)
+    world.sent()
+    sent = 142 if fault.startswith("gateway") else 0
+    assert not world.send(CLIENT, "A", seq=100, ack=sent + 1)
+    assert not world.send(SERVER, "A", ack=101)
+    world.wait(50)
+    assert not world.send(CLIENT, "FA", seq=100, ack=sent + 1)
+    assert world.sent() == [(CLIENT, "A", sent + 1, 101)]
+    assert not world.send(SERVER, "FA", ack=101)
+    assert world.sent() == [(SERVER, "A", 101, 1)]
+
+
+def test_what_a_proxy_says_in_an_outage_it_says_again() -> None:
+    """Until it is acknowledged; its kernel sees to that."""
+    world = World("gateway-timeout:5,outage@4-7")
+    world.ask()
+    world.wait(5)
+    assert world.sent() == []
+    world.wait(1)
+    assert world.sent() == []
+    world.wait(2)  # one second after the first time, and then two
+    assert world.sent() == [(CLIENT, "AFP", 0, 100), (SERVER, "AF", 100, 0)]
+    assert not world.send(CLIENT, "A", seq=100, ack=143)
+    world.wait(4)
+    assert world.sent() == [(SERVER, "AF", 100, 0)]
+    assert not world.send(SERVER, "A", ack=101)
+    world.wait(9)
+    assert world.sent() == []
+
+
 def test_a_proxy_gives_up_and_answers_itself() -> None:
     """The client gets a response and a FIN, the server a FIN; it does not if the server has begun."""
     world = World("gateway-timeout:5")
@@ -149,6 +184,12 @@ def test_a_nat_gives_another_port_and_translates_both_ways() -> None:
 
     assert world.firewall.receive(SERVER, reset, world.now) == CLIENT_PORT
     assert world.kinds() == ["probe", "expired", "rebound", "probe", "reset"]
+
+    other = World("nat-rebind:5")
+    other.ask()
+    other.wait(5)
+    assert not other.send(CLIENT, "R")  # the end of a flow is not the beginning of one
+    assert other.kinds() == ["expired", "dropped"]
 
 
 def test_bare_probes_are_filtered_and_nothing_else() -> None:
@@ -262,7 +303,7 @@ def test_to_forget_all_is_to_do_what_idleness_does() -> None:
 
 
 def test_no_flow_stays_in_memory_for_ever() -> None:
-    """Half open ones go after a minute, ended ones after ten seconds, closed ones by the proxy after one."""
+    """Half open ones go after a minute, those that a proxy has closed too, ended ones after ten seconds."""
     world = World("idle-close:5")
     world.send(CLIENT, "S")
     world.port += 1
@@ -338,3 +379,16 @@ def test_the_journal_keeps_what_is_new_and_numbers_all(monkeypatch: pytest.Monke
     assert journal.tell(0, 2)[0] == 3
     assert [row[2].rpartition(": ")[2] for row in journal.tell(3, 10)[1]] == ["100 bytes", "ACK"]
     assert journal.tell(5, 10) == (5, [])
+
+
+def test_the_journal_tells_what_mattered_apart() -> None:
+    """With numbers of their own, and though much else has passed meanwhile."""
+    world = World("idle-drop:5")
+    world.ask()
+    world.probe()
+    world.answer()
+    journal = world.firewall.journal
+
+    assert [row[1] for row in journal.tell(0, 10, every=False)[1]] == ["probe", "answer"]
+    assert journal.tell(2, 10, every=False) == (2, [])
+    assert journal.tell(0, 10)[0] == 7

@@ -81,8 +81,8 @@ _keptalive() {
             __keptalive_words azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack
             return
             ;;
-        "demo --engine")
-            __keptalive_words kernel relay
+        "demo --engine" | "lab run --engine")
+            __keptalive_words kernel packet relay
             return
             ;;
         "ps -p" | "ps --pid" | "ps --netns")
@@ -103,10 +103,6 @@ _keptalive() {
             ;;
         "probe --precision" | "probe --max" | "probe --connections" | "probe --rate" | "probe --http" | "diagnose -X" | "diagnose --method" | "diagnose -H" | "diagnose --header" | "diagnose -d" | "diagnose --data" | "diagnose --timeout" | "diagnose --proxy" | "diagnose --connections" | "diagnose --rate" | "serve --port" | "serve --max-sleep" | "serve --max-connections" | "serve --max-life" | "lab run --fault" | "lab run --speed" | "lab relay --listen" | "lab relay --speed")
             :
-            return
-            ;;
-        "lab run --engine")
-            __keptalive_words kernel packet relay
             return
             ;;
         "lab relay --fault")

@@ -59,7 +59,7 @@ complete -c keptalive -n __keptalive_first -a completion -d 'what teaches bash, 
 # demo
 complete -c keptalive -n '__keptalive_at demo' -s h -l help -d 'show this help message and exit'
 complete -c keptalive -n '__keptalive_at demo' -l policy -x -a 'azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack' -d 'hold with IDLE:INTERVAL:COUNT in seconds, or a preset\'s (default 1:1:9, which fits)'
-complete -c keptalive -n '__keptalive_at demo' -l engine -x -a 'kernel relay' -d 'the firewall\'s engine (default: the first that works here)'
+complete -c keptalive -n '__keptalive_at demo' -l engine -x -a 'kernel packet relay' -d 'the firewall\'s engine (default: the first that works here)'
 complete -c keptalive -n '__keptalive_at demo' -l json -d 'print one JSON object'
 
 # ps

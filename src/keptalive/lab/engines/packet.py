@@ -8,6 +8,7 @@ from __future__ import annotations
 from keptalive.lab.engines.namespaced import NamespacedLab
 from keptalive.lab.event import LabEvent
 from keptalive.lab.faults import Faults
+from keptalive.lab.packets.journal import MOST
 
 
 class PacketLab(NamespacedLab):
@@ -27,7 +28,23 @@ class PacketLab(NamespacedLab):
     def events(self) -> list[LabEvent]:
         """Every packet with its verdict, and what happened to flows; of many, the last 100,000."""
         with self._lock:
-            while (reply := self._holder.ask("events", after=self._next_event))["events"]:
-                self._next_event = reply["next"]
-                self._events += [LabEvent(*event) for event in reply["events"]]
+            self._next_event, more = self._tell(self._next_event, every=True)
+            self._events = (self._events + more)[-MOST:]
             return list(self._events)
+
+    def what_mattered(self, after: int = 0) -> tuple[int, list[LabEvent]]:
+        """Return what any lab does; the other packets, of which there may be many, stay where they are."""
+        return self._tell(after, every=False)
+
+    @property
+    def started(self) -> float | None:
+        """When the first packet of the first connection came."""
+        started: float | None = self._holder.ask("start")["started"]
+        return started
+
+    def _tell(self, after: int, *, every: bool) -> tuple[int, list[LabEvent]]:
+        found: list[LabEvent] = []
+        while (reply := self._holder.ask("events", after=after, every=every))["events"]:
+            after = reply["next"]
+            found += [LabEvent(*event) for event in reply["events"]]
+        return after, found

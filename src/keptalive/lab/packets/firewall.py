@@ -60,7 +60,7 @@ class Firewall:
         self._loss = 0.0 if loss is None else loss.probability
         self._filters_probes = faults.get(ProbesFiltered) is not None
         self._moments = faults.all(Moment)
-        self._started = math.inf  # when the first packet of the first connection came
+        self.started = math.inf  # when the first packet of the first connection came
         self._facts = [*self._boundaries(), *((part.time, part) for part in faults.all(StateLost))]
         self._facts.sort(key=lambda fact: fact[0])
         self._flows: tuple[dict[Key, Flow], dict[Key, Flow]] = {}, {}  # by the packets of each side
@@ -79,8 +79,8 @@ class Firewall:
 
         What time alone brings, `advance` does: a packet that came before counts, however late it is seen.
         """
-        if side == CLIENT and self._started == math.inf and segment.flags & (SYN | ACK) == SYN:
-            self._started = now
+        if side == CLIENT and self.started == math.inf and segment.flags & (SYN | ACK) == SYN:
+            self.started = now
         key = keys_of(segment)[side]
         flow = self._flows[side].get(key)
         _, named_by = (now, flow) if flow is not None else self._forgotten.get(key, (now, None))
@@ -100,11 +100,11 @@ class Firewall:
     def next_due(self) -> float:
         """When `advance` is to be called at the latest."""
         flows = self._agenda[0][0] if self._agenda else math.inf
-        return min(flows, self._started + self._facts[0][0]) if self._facts else flows
+        return min(flows, self.started + self._facts[0][0]) if self._facts else flows
 
     def advance(self, now: float) -> None:
         """Do what time alone brings."""
-        while self._facts and self._started + self._facts[0][0] <= now:
+        while self._facts and self.started + self._facts[0][0] <= now:
             self._happen(*self._facts.pop(0))
         while self._agenda and self._agenda[0][0] <= now:
             scheduled, _, flow = heapq.heappop(self._agenda)
@@ -186,11 +186,11 @@ class Firewall:
         return "bare probes are filtered" if what == "probe" and self._filters_probes else None
 
     def _cut_off(self, now: float) -> Moment | None:
-        clock = now - self._started
+        clock = now - self.started
         return next((moment for moment in self._moments if moment.on(clock)), None)
 
     def _happen(self, clock: float, fault: Moment | StateLost) -> None:
-        now = self._started + clock
+        now = self.started + clock
         if isinstance(fault, Moment):
             self.journal.fact(now, fault.name, f"{fault.name} {'begins' if fault.on(clock) else 'ends'}")
             return
@@ -242,19 +242,25 @@ class Firewall:
     def _meet(self, flow: Flow, now: float) -> None:
         """Do what is due for a flow, if anything is."""
         if not flow.established or flow.over or flow.box is not None:
-            if self._due(flow) <= now:
+            if self._kept_until(flow) <= now:
                 self._remove(flow)
+            elif flow.box is not None and flow.box.again <= now:
+                proxy.repeat(self, flow, now)
             return
         for rule in self._rules:
             if rule.due(flow) <= now:
                 rule.act(self, flow, now, f"idle for {rule.seconds:g} s")
                 return
 
+    def _kept_until(self, flow: Flow) -> float:
+        """Return when a flow that no rule is for is of no interest any more."""
+        return flow.idle_since + (_OVER if flow.over else _HALF_OPEN)
+
     def _due(self, flow: Flow) -> float:
-        if flow.over:
-            return flow.idle_since + _OVER
-        if not flow.established or flow.box is not None:
-            return flow.idle_since + _HALF_OPEN
+        if flow.over or not flow.established:
+            return self._kept_until(flow)
+        if flow.box is not None:
+            return min(self._kept_until(flow), flow.box.again)
         return min(rule.due(flow) for rule in self._rules)
 
     def _schedule(self, flow: Flow) -> None:

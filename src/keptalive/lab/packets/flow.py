@@ -24,11 +24,17 @@ class Arrival(NamedTuple):
     what: str  # as Flow.what() names it
 
 
-class Box(NamedTuple):
-    """What the firewall, playing a proxy that has closed, sends next to each side and has had from it."""
+class Box:
+    """The firewall's side of a flow that it has closed as a proxy would; lists for CLIENT and SERVER."""
 
-    sends: list[int]
-    has: list[int]
+    __slots__ = ("again", "goodbyes", "has", "pause", "sends")
+
+    def __init__(self, has: list[int]) -> None:
+        self.has = has  # the sequence number that comes next from each
+        self.sends = has[::-1]  # and the one that each gets next
+        self.goodbyes: list[tuple[Segment, bytes] | None] = [None, None]  # what each has not acknowledged
+        self.again = math.inf  # when that is sent again
+        self.pause = 1.0  # s until then, twice as many each time; where TCP begins (RFC 6298)
 
 
 class Flow:

@@ -10,6 +10,7 @@ from collections import deque
 from itertools import islice
 from typing import NamedTuple
 
+from keptalive.lab.event import ORDINARY
 from keptalive.lab.packets.flow import Arrival, Flow
 from keptalive.lab.packets.segment import Segment
 
@@ -33,12 +34,29 @@ class Record(NamedTuple):
     segment: Segment | None
 
 
-class Journal:
-    """The records, the first with number zero."""
+class _Log:
+    """Records in order, the first with number zero; the oldest are dropped."""
 
     def __init__(self) -> None:
         self._records: deque[Record] = deque(maxlen=MOST)
         self._count = 0
+
+    def add(self, record: Record) -> None:
+        self._records.append(record)
+        self._count += 1
+
+    def tell(self, after: int, most: int) -> tuple[int, list[Row]]:
+        first = self._count - len(self._records)
+        start = max(after, first)
+        rows = [_row(record) for record in islice(self._records, start - first, start - first + most)]
+        return start + len(rows), rows
+
+
+class Journal:
+    """Two logs: of everything, and of what mattered."""
+
+    def __init__(self) -> None:
+        self._all, self._mattered = _Log(), _Log()
 
     def packet(self, arrival: Arrival, kind: str, why: str = "") -> None:
         """Record a packet: *kind* is its verdict, or what it is if it passed and matters."""
@@ -57,18 +75,16 @@ class Journal:
         self._add(Record(time, kind, what, "", "", None))
 
     def _add(self, record: Record) -> None:
-        self._records.append(record)
-        self._count += 1
+        self._all.add(record)
+        if record.kind not in ORDINARY:
+            self._mattered.add(record)
 
-    def tell(self, after: int, most: int) -> tuple[int, list[Row]]:
-        """Return at most that many records from number *after* on, or from the first that is still kept.
+    def tell(self, after: int, most: int, *, every: bool = True) -> tuple[int, list[Row]]:
+        """Return records from number *after* on, or from the first that is still kept; at most that many.
 
-        And the number of the next.
+        And the number of the next. Not *every*: those that mattered, which have numbers of their own.
         """
-        first = self._count - len(self._records)
-        start = max(after, first)
-        rows = [_row(record) for record in islice(self._records, start - first, start - first + most)]
-        return start + len(rows), rows
+        return (self._all if every else self._mattered).tell(after, most)
 
 
 def _row(record: Record) -> Row:

@@ -5,6 +5,7 @@ Rule: as a kernel whose program has called close(): a FIN or a probe gets an ACK
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from keptalive.lab.packets.flow import CLIENT, SERVER, Arrival, Box, Flow
@@ -16,24 +17,40 @@ if TYPE_CHECKING:
 
 def close(firewall: Firewall, flow: Flow, now: float, why: str, response: bytes = b"") -> None:
     """Send both ends a FIN, the client after *response*."""
-    has = [flow.next[CLIENT] or 0, flow.next[SERVER] or 0]
-    sends = [has[SERVER], has[CLIENT]]
+    flow.box = box = Box([flow.next[CLIENT] or 0, flow.next[SERVER] or 0])
     firewall.journal.flow(now, flow, "expired", why)
     for side in (CLIENT, SERVER):
         payload = response if side == CLIENT else b""
         flags = FIN | ACK | (PSH if payload else 0)
-        segment = flow.towards(side, sends[side], has[side], flags, len(payload))
+        segment = flow.towards(side, box.sends[side], box.has[side], flags, len(payload))
         text = f"FIN after {len(payload)} bytes: {why}" if payload else f"FIN: {why}"
         firewall.send(side, segment, now, "closed", text, payload=payload)
-        sends[side] = segment.end
-    flow.box = Box(sends, has)
+        box.sends[side] = segment.end
+        box.goodbyes[side] = segment, payload
+    box.again = now + box.pause
+    flow.last = [now, now]  # from here on it is the proxy's kernel that waits
+
+
+def repeat(firewall: Firewall, flow: Flow, now: float) -> None:
+    """Send again what an end has not acknowledged: an outage may have swallowed it."""
+    box = flow.box
+    assert box is not None
+    for side, goodbye in enumerate(box.goodbyes):
+        if goodbye is not None:
+            segment, payload = goodbye
+            firewall.send(side, segment, now, "closed", "FIN, sent again", payload=payload)
+    box.pause *= 2
+    box.again = now + box.pause if any(box.goodbyes) else math.inf
 
 
 def take(firewall: Firewall, flow: Flow, arrival: Arrival) -> None:
     """Answer what comes for a connection that the proxy has closed."""
     assert flow.box is not None
     now, side, segment, what = arrival
-    sends, has = flow.box
+    sends, has = flow.box.sends, flow.box.has
+    flow.last[side] = now
+    if segment.flags & ACK and segment.acknowledged == sends[side]:
+        flow.box.goodbyes[side] = None
     if what == "data" and after(segment.end, has[side]):
         firewall.answer_with_reset(arrival, "the proxy has closed")
         flow.over = True

@@ -85,7 +85,7 @@ class Rebind(Silent):
 
     def stranger(self, firewall: Firewall, arrival: Arrival) -> Flow | None:
         """Take what the client sends for a new flow; the server's packets reach a port of nobody."""
-        if arrival.side == CLIENT:
+        if arrival.side == CLIENT and not arrival.segment.flags & RST:
             return firewall.rebind(arrival)
         firewall.answer_with_reset(arrival, "the NAT has given this port up")
         return None
