@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -73,19 +73,6 @@ while True:
             peer.sendall(buffer[:size])
 """
 
-#: A relay as `keptalive lab relay` runs it.
-RELAY = """
-import resource, sys
-from keptalive.lab.faults import parse
-from keptalive.lab.relaying import Relay
-_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-relay = Relay(parse("idle-drop:%s" % sys.argv[1]), lambda event: print(event, file=sys.stderr))
-print(relay.listen(["127.0.0.1"], 0, [("127.0.0.1", int(sys.argv[2]))])[0][1], flush=True)
-while True:
-    relay.poller.turn()
-"""
-
 HAPROXY = """
 defaults
   mode tcp
@@ -101,14 +88,26 @@ listen through
 
 @contextmanager
 def running(*command: object) -> Iterator[tuple[int, int]]:
-    """Run a program that prints a port; yield its process id and the port."""
-    argv = [str(word) for word in command]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+    """Run a program that prints a port, or an address; yield its process id and the port."""
+    argv = [sys.executable, *map(str, command)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         try:
-            yield process.pid, int(process.stdout.readline())
+            yield process.pid, int(process.stdout.readline().rpartition(":")[2])
         finally:
-            process.kill()
+            process.terminate()
+            process.wait()
+
+
+def server() -> AbstractContextManager[tuple[int, int]]:
+    """Run the server."""
+    return running("-c", SERVER)
+
+
+def relay(to: int) -> AbstractContextManager[tuple[int, int]]:
+    """Run the relay as its user would."""
+    words = f"-m keptalive lab relay --fault idle-drop:{IDLE_TIMEOUT} --to 127.0.0.1:{to}"
+    return running(*words.split())
 
 
 @contextmanager
@@ -142,9 +141,12 @@ def wait_for(port: int) -> None:
 
 
 def cpu_seconds(process: int) -> float:
-    """Return the CPU time of a process with its threads, to the nanosecond."""
-    tasks = Path(f"/proc/{process}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+    """Return the CPU time of a process with its threads and its children, to the nanosecond."""
+    seconds = 0.0
+    for task in Path(f"/proc/{process}/task").iterdir():
+        seconds += int((task / "schedstat").read_text().split()[0]) / 1e9
+        seconds += sum(map(cpu_seconds, map(int, (task / "children").read_text().split())))
+    return seconds
 
 
 def connect(port: int) -> socket.socket:
@@ -228,11 +230,8 @@ def compare(rounds: int, seconds: float) -> list[str]:
     """Time all, print a table; return what was not reached."""
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     with ExitStack() as stack:
-        _, server = stack.enter_context(running(sys.executable, "-c", SERVER))
-        rivals = {
-            "relay": stack.enter_context(running(sys.executable, "-c", RELAY, IDLE_TIMEOUT, server)),
-            "haproxy": stack.enter_context(haproxy(server)),
-        }
+        _, to = stack.enter_context(server())
+        rivals = {"relay": stack.enter_context(relay(to)), "haproxy": stack.enter_context(haproxy(to))}
         for _, port in rivals.values():
             check(port)
         for number in range(rounds):
@@ -263,8 +262,8 @@ def idle(seconds: float) -> bool:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     count = min(10_000, (most - SPARE) // 2)
     with ExitStack() as stack:
-        _, server = stack.enter_context(running(sys.executable, "-c", SERVER))
-        process, port = stack.enter_context(running(sys.executable, "-c", RELAY, IDLE_TIMEOUT, server))
+        _, to = stack.enter_context(server())
+        process, port = stack.enter_context(relay(to))
         for _ in range(count):
             stack.enter_context(connect(port))
         time.sleep(1)
