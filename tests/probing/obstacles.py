@@ -1,4 +1,4 @@
-"""What the lab's firewall does not do by itself: loss, resets, filters, and servers with a will of their own.
+"""What the lab's faults do not do: hosts that vanish, filters that err, and servers with a will of their own.
 
 Rule: rules are added inside the lab's own namespaces, by commands that join them; any user who can open the
 lab can. They need the program nft.
@@ -17,20 +17,6 @@ import keptalive
 from keptalive.lab import Lab
 from keptalive.lab.engines.namespaced import NamespacedLab
 
-# A server's own packets are not dropped where they leave: its kernel would notice, and abandon half-open
-# connections, which no packet lost on the way makes it do.
-_DROP_SOME = """
-table inet loss {{
-  chain arriving {{
-    type filter hook prerouting priority -300;
-    meta l4proto tcp numgen random mod 10000 < {arriving} drop
-  }}
-  chain leaving {{
-    type filter hook output priority 0;
-    meta l4proto tcp numgen random mod 10000 < {leaving} drop
-  }}
-}}
-"""
 # 52 bytes: an IPv4 segment with a time stamp and nothing else, as keepalive probes are.
 _DROP_EMPTY = """
 table inet filter {
@@ -78,13 +64,6 @@ def _run(lab: Lab, side: str, argv: list[str], text: str = "") -> str:
 
 def _rules(lab: Lab, side: str, text: str) -> None:
     _run(lab, side, ["env", "PATH=/usr/sbin:/sbin:/usr/bin:/bin", "nft", "-f", "-"], text)
-
-
-def lose(lab: Lab, part: float) -> None:
-    """Lose that part of the packets in each direction: before the firewall, and behind it."""
-    share = round(part * 10000)
-    _rules(lab, "client", _DROP_SOME.format(arriving=share, leaving=share // 2))
-    _rules(lab, "server", _DROP_SOME.format(arriving=share // 2, leaving=0))
 
 
 def forget_loosely(lab: Lab, seconds: int) -> None:

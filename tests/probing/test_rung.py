@@ -144,3 +144,36 @@ def test_the_round_trip_is_the_median() -> None:
         weather.note_round_trip(seconds)
 
     assert weather.round_trip == pytest.approx(0.021)
+
+
+def test_an_answer_that_comes_late() -> None:
+    """It is an answer all the same: seen before the next burst, which then need not be sent."""
+
+    async def test(rung: Rung, wire: SimulatedWire) -> None:
+        await asyncio.sleep(3)
+        assert await rung.ask() is Answer.SILENT  # nobody has told it yet how long the way is
+        await rung.pause()
+        assert await rung.ask() is Answer.ALIVE
+        assert rung.bursts == 1
+        await rung.rest()
+        assert rung.bursts == 0
+        assert rung.age(now()) <= 0.35 <= rung.age_at_most(now())  # at the firewall, half way
+
+    on(clear(round_trip=0.4), test)
+
+
+def test_settled_late() -> None:
+    """A machine that is so busy that it comes back late proves nothing by a question without an answer."""
+
+    async def settle(timeout: float, lateness: float) -> tuple[bool, bool]:
+        path = clear(timeout=timeout)
+        wire = SimulatedWire(path, lambda: None)
+        await wire.connect()
+        rung = Rung(0, wire, Weather())
+        await asyncio.sleep(lateness)  # what another task takes of the event loop's time
+        return await rung.settle(0), rung.late
+
+    chance = random.Random(1)
+    assert run(settle(5.0, 0), chance) == (True, False)
+    assert run(settle(5.0, 9.0), chance) == (False, True)
+    assert run(settle(0.5, 0), chance) == (False, False)
