@@ -97,6 +97,10 @@ FULL_SIZE = {"full-size": Scenario(policy="60:60:100")}
 SCENARIOS = {**MATRIX, **DEAD_PATHS, **TRUNCATIONS, **FULL_SIZE, **WARM_UP}
 
 
+#: The variants that are to be answered, as opposed to their controls.
+PROTECTED = ("held", "installed", "own", "run")
+
+
 def variants(scenario: str) -> tuple[str, ...]:
     """What a client is given: keptalive; nothing; or the same options, set on its sockets by another hand."""
     return ("held", "plain", "raw") if scenario in {**DEAD_PATHS, **TRUNCATIONS} else ("held", "plain")

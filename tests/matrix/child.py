@@ -5,8 +5,8 @@ under any Python that has the client's library:
 
     python -m matrix.child '{"client": "requests", "cells": [["plain", "held"], ...], ...}'
 
-Prints one JSON object for each cell. A cell that still waits some seconds after the first of its scenario,
-the held one, was answered (or failed) is "lost": it is left as it is, and ends with the process.
+Prints one JSON object for each cell. A cell that still waits some seconds after those of its scenario that
+keptalive protects were answered (or failed) is "lost": it is left as it is, and ends with the process.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ import socket
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from matrix import witness
-from matrix.cells import KEEPING, Cell
+from matrix.cells import KEEPING, PROTECTED, Cell
 from matrix.drivers import driver
 from matrix.drivers.base import Driver
 from matrix.server import ANSWER
 
-#: How long the plain twin may be later than the held one before it counts as lost.
-GRACE = 1.5
 #: How far apart the cells begin: what each computes at first, so that none holds up another.
 PACE = 0.03
 #: How often the sockets are looked at.
@@ -49,6 +48,7 @@ class Result:
     options: list[dict[str, int]] = field(default_factory=list)  # of the sockets the slow answer came over
     requests: int = 0  # that reached the origin
     methods: list[str] = field(default_factory=list)
+    waited: float = 0.0  # since the last of them arrived there
     connections: int = 0  # that the client opened to where the slow answer comes from
     complaints: list[str] = field(default_factory=list)  # what keptalive warned of
 
@@ -60,7 +60,7 @@ class Control:
         self._where = host, port
 
     def ask(self, **request: Any) -> Any:
-        with socket.create_connection(self._where, 10) as sock, sock.makefile("rw") as stream:
+        with socket.create_connection(self._where, 60) as sock, sock.makefile("rw") as stream:
             stream.write(json.dumps(request) + "\n")
             stream.flush()
             return json.loads(stream.readline())
@@ -150,6 +150,7 @@ class Running:
         report = self._control.ask(do="report", ports=[self.origin, self.cell.port])
         self.result.requests = report[str(self.origin)]["requests"]
         self.result.methods = report[str(self.origin)]["methods"]
+        self.result.waited = report[str(self.origin)]["waited"]
         self.result.connections = report[str(self.cell.port)]["connections"]
         return self.result
 
@@ -157,14 +158,19 @@ class Running:
 class Watch:
     """Looks at every cell's sockets until each cell has ended or is lost."""
 
-    def __init__(self, cells: list[Running], host: str, control: Control, patience: float) -> None:
+    def __init__(
+        self, cells: list[Running], host: str, control: Control, patience: float, grace: float
+    ) -> None:
         self._cells = cells
         self._patience = patience
         self._host = host
         self._control = control
-        self._first: dict[str, Running] = {}  # of each scenario: the others are lost if it ends before them
+        self._grace = grace
+        # Of each scenario those that are to be answered: the others are lost if all of these end before them.
+        self._protected: dict[str, list[Running]] = defaultdict(list)
         for cell in cells:
-            self._first.setdefault(cell.result.scenario, cell)
+            if cell.result.variant in PROTECTED:
+                self._protected[cell.result.scenario].append(cell)
 
     def until_the_end(self) -> None:
         while any(self._waits(cell) for cell in self._cells):
@@ -174,10 +180,10 @@ class Watch:
     def _waits(self, cell: Running) -> bool:
         if cell.ended is not None:
             return False
-        first = self._first[cell.result.scenario]
-        if first.ended is None:
-            return time.monotonic() < first.started + self._patience
-        return time.monotonic() < first.ended + GRACE
+        protected = self._protected[cell.result.scenario]
+        if cell in protected or any(other.ended is None for other in protected):
+            return time.monotonic() < cell.started + self._patience
+        return time.monotonic() < max(other.ended or 0 for other in protected) + self._grace
 
     def _look(self) -> None:
         by_port: dict[int, list[socket.socket]] = {}
@@ -224,7 +230,7 @@ def main(plan: dict[str, Any]) -> None:
     complaints.clear()
     cells = [Running(plan, scenario, variant, control) for scenario, variant in plan["cells"]]
     _install([cell.cell for cell in cells if cell.result.variant == "installed"])
-    watch = Watch(cells, plan["host"], control, plan["patience"])
+    watch = Watch(cells, plan["host"], control, plan["patience"], plan["grace"])
     watching = threading.Thread(target=watch.until_the_end)
     watching.start()
     for cell in cells:

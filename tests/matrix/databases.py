@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ async def redis(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, late
 
 async def grpc(address: str, number: int, late: Late) -> Any:
     """Serve one method by gRPC; return the server."""
-    import grpc.aio
+    await asyncio.to_thread(import_module, "grpc.aio")  # it takes seconds, and the others wait for this loop
+    import grpc
 
     async def slow(request: bytes, context: Any) -> bytes:
         return (await late()).encode()

@@ -38,6 +38,9 @@ PATIENCE = 75.0
 #: And how much longer its process, for its imports and for what the server counted.
 _OVERHEAD = 60.0
 
+#: SDKs take seconds of CPU to import, and what each cell does first keeps the next from its request.
+_SDK_PATIENCE = 240.0
+_SDK_GRACE = 4.0
 _UNDER_RUN = ("-m", "keptalive", "run", "--policy", KEEPING, "--", sys.executable)
 
 Popen = Callable[..., "subprocess.Popen[Any]"]
@@ -60,6 +63,7 @@ class Job:
     cells: Sequence[tuple[str, str]]
     under: Sequence[str] = ()  # arguments of Python before its own: a program to start it
     environment: Mapping[str, str] = field(default_factory=dict)
+    grace: float = 1.5  # how much later than the protected ones the others may be before they count as lost
 
 
 class Results:
@@ -129,11 +133,12 @@ def results_of_sdks(session: pytest.Session) -> Results:
             cells=[("plain", way) for way in ways] + ([] if process else [("plain", "plain")]),
             under=_UNDER_RUN if process == "run" else (),
             environment=driver(sdk).environment if process == "own" else {},
+            grace=_SDK_GRACE,
         )
         for (sdk, process), ways in asked.items()
     ]
     with _lab() as ground:
-        return run_jobs(jobs, ground)
+        return run_jobs(jobs, ground, patience=_SDK_PATIENCE)
 
 
 def results_on_loopback(session: pytest.Session) -> Results:
@@ -193,6 +198,7 @@ def run_jobs(
                     "control": control,
                     "ca_file": ca_file,
                     "patience": patience,
+                    "grace": job.grace,
                 }
                 results.take(job.client, *_child(ground, plan, job))
 

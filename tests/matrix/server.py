@@ -25,6 +25,7 @@ import socket
 import ssl
 import sys
 import termios
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ class Port:
     connections: int = 0
     requests: int = 0
     methods: list[str] = field(default_factory=list)
+    asked_at: float = 0.0
     halves: int = 0  # answers of which half is on its way and the rest withheld
 
     def next_act(self, method: str) -> str:
@@ -73,6 +75,7 @@ class Port:
         act = self.script[min(self.requests, len(self.script) - 1)]
         self.requests += 1
         self.methods.append(method)
+        self.asked_at = time.monotonic()
         return act
 
 
@@ -101,7 +104,9 @@ class Server:
 
     async def do_report(self, ports: list[int]) -> dict[str, Any]:
         """Return what each port saw."""
-        return {str(port): asdict(self.ports[port]) for port in ports}
+        now = time.monotonic()
+        found = {port: self.ports[port] for port in ports}
+        return {str(number): asdict(port) | {"waited": now - port.asked_at} for number, port in found.items()}
 
     async def do_open(
         self,

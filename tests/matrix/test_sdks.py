@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from matrix import witness
-from matrix.cells import KEEPING
+from matrix.cells import DELAY, KEEPING
 from matrix.drivers import SDKS, driver
 from matrix.harness import Results, need, results_of_sdks
 
@@ -43,6 +43,7 @@ def test_the_protected_sdk_is_answered_and_the_plain_one_is_lost(
         assert _has(held.options, KEEPING)
 
     assert plain.outcome == "lost", plain
+    assert plain.waited > DELAY + 1  # since it asked: long enough to have been answered
     assert _has(plain.options, driver(sdk).by_itself)
     assert held.methods == plain.methods
 
