@@ -15,13 +15,13 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-PORTS = (22, 80, 443, 5432, 8000)
+PORTS = (5432, 8022, 8081, 8444)  # above 1023, for ordinary users; others than the slow server has
 NAMES = "db.example host.example server.example api.example"
 
 # What the pages call java, make or gunicorn: a connection, or a listener, that waits until it has keepalive.
 _PROTECTED = """\
 import socket, sys, time
-sock = socket.create_connection(("host.example", 80)) if {client} else socket.create_server(("0.0.0.0", 0))
+sock = socket.create_connection(("host.example", 8081)) if {client} else socket.create_server(("0.0.0.0", 0))
 deadline = time.monotonic() + 30
 while not sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE):
     if time.monotonic() > deadline:
@@ -72,7 +72,7 @@ def play(address: str) -> None:
         _program(programs / name, sys.executable, _PROTECTED.format(client=True))
     for name in play["servers"]:
         _program(programs / name, sys.executable, _PROTECTED.format(client=False))
-    (here / "deploy.sh").write_text("#!/bin/sh\nexec wget -q -O /dev/null http://host.example/\n")
+    (here / "deploy.sh").write_text("#!/bin/sh\nexec wget -q -O /dev/null http://host.example:8081/\n")
     (here / "deploy.sh").chmod(0o755)
     for name, text in play["files"].items():
         (here / name).write_text(text)

@@ -35,9 +35,11 @@ class Scene(NamedTuple):
     begins: tuple[str, ...] = ()  # commands whose output begins as the page shows
 
 
-_CURL = (4711, ("curl", "-s", "--keepalive-time", "60", "http://host.example:443/wait"))
-_WGET = (4712, ("wget", "-q", "-O", "-", "http://host.example:443/wait"))
-_RUN, _SLOW = "keptalive run", "://host.example/slow"
+_CURL = (4711, ("curl", "-s", "--keepalive-time", "60", "http://host.example:8444/wait"))
+_WGET = (4712, ("wget", "-q", "-O", "-", "http://host.example:8444/wait"))
+_RUN, _URL = "keptalive run", "https://host.example/slow"
+_HTTP = "http://host.example:8081/slow"  # neither the certificate nor the port is the matter
+_FEW = "--connections 9 --precision 0.1"
 _PROBE = "keptalive probe db.example:5432"
 _RELAY = "keptalive lab relay --to db.example:5432 --fault azure-lb --speed 60"
 
@@ -52,15 +54,17 @@ SCENES = {
         fault="idle-drop:2",  # what the page shows took 270 s
         begins=(_PROBE,),
         # On a terminal the lines of progress are gone in the end.
-        instead={_PROBE: f"{_PROBE} 2>&1 | grep -v ' left at most$'"},
+        instead={
+            _PROBE: f"{_PROBE} 2>&1 | grep -v ' left at most$'",
+            f"keptalive probe server.example:22 {_FEW}": f"keptalive probe server.example:8022 {_FEW}",
+        },
     ),
     "protect-a-program-you-cannot-change": Scene(
         waiting=(_WGET,),
         clients=("java", "make"),
         instead={
-            # The certificate is not the matter here.
-            f"{_RUN} -- wget https{_SLOW}": f"{_RUN} -- wget http{_SLOW}",
-            f"{_RUN} --policy 60:15:9 -- wget https{_SLOW}": f"{_RUN} --policy 60:15:9 -- wget http{_SLOW}",
+            f"{_RUN} -- wget {_URL}": f"{_RUN} -- wget {_HTTP}",
+            f"{_RUN} --policy 60:15:9 -- wget {_URL}": f"{_RUN} --policy 60:15:9 -- wget {_HTTP}",
             # The last process may have ended a moment before the file says so.
             "cat run.json": "until grep -q '\"complete\": true' run.json; do sleep 0.1; done; cat run.json",
         },
@@ -74,7 +78,7 @@ SCENES = {
         begins=(_RELAY,),
     ),
     "protect-a-server": Scene(
-        waiting=((4713, ("curl", "-s", "http://host.example/wait")),),
+        waiting=((4713, ("curl", "-s", "http://host.example:8081/wait")),),
         servers=("gunicorn", "java"),
         instead={
             "keptalive run -- python -m http.server": "timeout 3 keptalive run -- python -m http.server",
@@ -132,7 +136,7 @@ def _played(scene: Scene, lines: list[str], files: dict[str, str], place: Path) 
     with lab:
         server = lab.popen_server([sys.executable, STAGE, "serve"], stdout=subprocess.PIPE)
         assert server.stdout is not None
-        server.stdout.readline()
+        assert server.stdout.readline() == b"ready\n"
         with lab.popen(
             [*own, sys.executable, str(STAGE), lab.host],
             cwd=place,
