@@ -1,9 +1,10 @@
 """What `keptalive probe` costs, and how often it is right: in the kernel lab, and over simulated paths.
 
-    python benchmarks/probe.py [T ...]         the bracket and the time, for each idle timeout (5 13 20 60)
-    python benchmarks/probe.py --loss PERCENT RUNS  behind a firewall of 5 s that loses packets (root, nft)
-    python benchmarks/probe.py --simulate RUNS      as many simulated paths at 0, 5 and 20 per cent loss
-    python benchmarks/probe.py --sequential         doubling and bisection, one connection at a time, at 5 s
+    python benchmarks/probe.py [T ...]             the bracket and the time, each idle timeout (5 13 20 60)
+    python benchmarks/probe.py --rate R [T ...]    at R new connections a second: their number / R longer
+    python benchmarks/probe.py --loss PERCENT RUNS behind a firewall of 5 s that loses packets
+    python benchmarks/probe.py --simulate RUNS     as many simulated paths at 0, 5 and 20 per cent loss
+    python benchmarks/probe.py --sequential        doubling and bisection, one connection at a time, at 5 s
 
 A run that is wrong counts as wrong however fast it was. To reach, with at most 50 connections and no limit of
 rate: the timeout in a bracket of 2 % (1 % from 20 s on), in 1.6 T + 4 s below 20 s, 1.4 T at 20 s, 1.2 T at
@@ -26,15 +27,14 @@ from keptalive.probing.estimate import Bracket
 from keptalive.probing.ladder import Goal
 from keptalive.probing.measure import Measurement
 from keptalive.probing.result import ProbeResult
-from keptalive.probing.session import Session
-from keptalive.probing.target import Target
 from keptalive.probing.wire import TcpWire
-from probing.obstacles import lose
+from probing.measuring import measure
 from probing.simulation import Path as SimulatedPath
 from probing.simulation import SimulatedWire, run
 
 SIMULATED = (5.0, 13.0, 20.0, 60.0, 240.0, 350.0, 600.0)
-AT_ONCE = 6  # labs side by side: each is three processes
+DEFAULT = ("5", "13", "20", "60")
+AT_ONCE = 8  # labs side by side: each is three processes
 
 
 def bound(timeout: float) -> float:
@@ -42,12 +42,6 @@ def bound(timeout: float) -> float:
     if timeout < 20:
         return 1.6 * timeout + 4
     return (1.4 if timeout < 60 else 1.2) * timeout
-
-
-async def measure(lab: Lab) -> ProbeResult:
-    """Measure the lab's path."""
-    target = Target(lab.host, lab.port)
-    return await Session(target, Goal(0.01, 720.0, 50), rate=0, make_socket=lab.client_socket).run()
 
 
 def holds(result: ProbeResult, timeout: float) -> bool:
@@ -59,29 +53,30 @@ def holds(result: ProbeResult, timeout: float) -> bool:
     )
 
 
-async def times(timeouts: list[float]) -> int:
+async def times(timeouts: list[float], rate: float = 0.0) -> int:
     """Measure each timeout in a lab of its own, all side by side; return how many missed their bound."""
 
     async def one(timeout: float) -> tuple[float, ProbeResult]:
         lab = await asyncio.to_thread(open_lab, f"idle-drop:{timeout:g}", "kernel")
         try:
-            return timeout, await measure(lab)
+            return timeout, await measure(lab, rate=rate)
         finally:
             await asyncio.to_thread(lab.close)
 
     missed = 0
     for timeout, result in await asyncio.gather(*map(one, timeouts)):
         assert holds(result, timeout), result
+        limit = bound(timeout) + (result.connections / rate if rate else 0)
         width = ((result.dead_at or 0) - (result.alive_at or 0)) / timeout
         ok = (
-            result.seconds <= bound(timeout)
+            result.seconds <= limit
             and width <= (0.01 if timeout >= 20 else 0.02)
             and result.connections <= 50
         )
         missed += not ok
         print(
             f"{timeout:4g} s: {result.alive_at:.3f} to {result.dead_at:.3f} ({width:.2%}), "
-            f"{result.seconds:.1f} s = {result.seconds / timeout:.2f} T (to reach {bound(timeout):.1f} s), "
+            f"{result.seconds:.1f} s = {result.seconds / timeout:.2f} T (to reach {limit:.1f} s), "
             f"{result.connections} connections{'' if ok else '   MISSED'}",
             flush=True,
         )
@@ -95,9 +90,8 @@ async def under_loss(part: float, runs: int) -> int:
 
     async def one() -> None:
         async with gate:
-            lab = await asyncio.to_thread(open_lab, "idle-drop:5", "kernel")
+            lab = await asyncio.to_thread(open_lab, f"idle-drop:5,loss:{part:g}", "packet")
             try:
-                await asyncio.to_thread(lose, lab, part)
                 result = await measure(lab)
             finally:
                 await asyncio.to_thread(lab.close)
@@ -184,8 +178,10 @@ def main(arguments: list[str]) -> int:
                 seconds = asyncio.run(sequential(lab))
             print(f"   5 s: one connection at a time {seconds:.1f} s = {seconds / 5:.1f} T")
             return 0
-        case _:
-            return bool(asyncio.run(times([float(text) for text in arguments or ["5", "13", "20", "60"]])))
+        case ["--rate", rate, *timeouts]:
+            return bool(asyncio.run(times(list(map(float, timeouts or DEFAULT)), float(rate))))
+        case timeouts:
+            return bool(asyncio.run(times(list(map(float, timeouts or DEFAULT)))))
 
 
 if __name__ == "__main__":

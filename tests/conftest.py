@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,11 +27,24 @@ _LASTING_THREADS = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, in one worker, the tests of a file, and those that share the runs in the lab."""
-    for item in items:
-        shared = "lab_results" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("lab" if shared else str(item.path)))
+# These share their runs in the lab (lab_results), which are many.
+_TOGETHER = ("tests/matrix/test_matrix.py", "tests/test_requests_not_repeated.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a file in one worker, and those that share their runs.
+
+    xdist's own way to do that, marks of groups, is lost on pytest 9.2, which keeps its ids elsewhere.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return _TOGETHER[0] if file in _TOGETHER else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

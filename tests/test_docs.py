@@ -1,9 +1,8 @@
-"""The documentation is true: generated pages are current, links lead somewhere, examples run."""
+"""The documentation is true: links lead somewhere, examples run. documentation/ has what needs Linux."""
 
 from __future__ import annotations
 
 import re
-import runpy
 import subprocess
 import sys
 import threading
@@ -12,18 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from matrix.server import ANSWER
 from support import clean_environment
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-
-
-def test_generated_pages_are_current(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`python docs/generate.py` would change nothing."""
-    monkeypatch.setattr(sys, "argv", ["generate.py", "--check"])
-    pages = runpy.run_path(str(ROOT / "docs" / "generate.py"))
-
-    assert pages["main"]() == 0
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -39,10 +31,19 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert missing == []
 
 
-HOW_TO = sorted((ROOT / "docs" / "howto").glob("*.md"))
+# The examples of this page need libraries that ./dev sdks installs.
+NEEDS_SDKS = "hold-sdks"
+HOW_TO = [
+    pytest.param(
+        page,
+        id=page.stem,
+        marks=[pytest.mark.sdks, pytest.mark.timeout(600)] if page.stem == NEEDS_SDKS else [],
+    )
+    for page in sorted((ROOT / "docs" / "howto").glob("*.md"))
+]
 
 
-@pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", HOW_TO)
 def test_examples_run(page: Path, tmp_path: Path) -> None:
     """The Python of a how-to page, from top to bottom, against a server of ours in the place of port 8000."""
     code = "\n".join(re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE))
@@ -61,7 +62,7 @@ def test_examples_run(page: Path, tmp_path: Path) -> None:
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=100,
+                timeout=500 if page.stem == NEEDS_SDKS else 100,  # imports alone: ten seconds of CPU
             )
         finally:
             server.shutdown()
@@ -79,10 +80,11 @@ class _Anything(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", "2")
+        self.send_header("X-Elastic-Product", "Elasticsearch")  # its client insists
+        self.send_header("Content-Length", str(len(ANSWER)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(b"{}")
+            self.wfile.write(ANSWER.encode())
 
     do_POST = do_PUT = do_HEAD = do_GET
 

@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "keptalive"
 
 # Bottom to top. A file may import from lower layers and from its own package.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("_version", "tcp_states"),
+    ("_version", "tcp_states", "escaping"),
     ("errors", "tcp_info", "protection", "http_server"),
     ("policy",),
     ("presets", "platforms"),
@@ -123,6 +123,8 @@ def test_no_client_module_imports_another_unless_its_library_does() -> None:
         "httpx_family": {"httpcore", "httpx_aiohttp"},
         "httpx_aiohttp": {"aiohttp"},
         "sdks": {"httpx", "httpx2"},
+        "kubernetes": {"urllib3"},
+        "elasticsearch": {"urllib3", "requests", "httpx", "aiohttp"},
         **{
             name: {"plain_sockets"}
             for name in ("anyio", "asyncio_streams", "tornado", "trio_streams", "websockets")

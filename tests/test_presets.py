@@ -69,6 +69,13 @@ def test_what_is_no_policy(text: str) -> None:
         parse_policy(text)
 
 
+@pytest.mark.parametrize("text", ["off", " OFF "])
+def test_off_is_refused_with_what_to_do(text: str) -> None:
+    """Everywhere: a policy is what is set."""
+    with pytest.raises(PolicyError, match="set KEPTALIVE_POLICY=off in the environment"):
+        parse_policy(text)
+
+
 def names(low: float, high: float) -> set[str]:
     return {row.name for row in fitting(low, high)}
 

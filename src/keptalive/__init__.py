@@ -14,6 +14,11 @@ if TYPE_CHECKING:  # "as" marks a re-export
 
     from keptalive.connections import Connection as Connection
     from keptalive.connections import list_connections as list_connections
+    from keptalive.diagnosis.evidence import Timers as Timers
+    from keptalive.diagnosis.exceptions import Explanation as Explanation
+    from keptalive.diagnosis.exceptions import explain as explain
+    from keptalive.diagnosis.result import Diagnosis as Diagnosis
+    from keptalive.diagnosis.session import diagnose as diagnose
     from keptalive.errors import BadInput as BadInput
     from keptalive.errors import ConnectionLost as ConnectionLost
     from keptalive.errors import KeptaliveError as KeptaliveError
@@ -47,6 +52,10 @@ if TYPE_CHECKING:  # "as" marks a re-export
 # module -> the public names it holds
 _NAMES = {
     "connections": "Connection list_connections",
+    "diagnosis.exceptions": "Explanation explain",
+    "diagnosis.evidence": "Timers",
+    "diagnosis.result": "Diagnosis",
+    "diagnosis.session": "diagnose",
     "errors": (
         "BadInput ConnectionLost KeptaliveError KeptaliveWarning LabError NoSuchProcess NotPermitted "
         "NotSupported PolicyError SocketError Uncovered UnknownTarget"

@@ -74,7 +74,7 @@ def list_connections(
     everything: listeners, half open connections and those in TIME-WAIT as well.
 
     Sorted by owner if owners are searched for, else as the kernel lists them. Raises
-    NotSupported (not Linux), NoSuchProcess, NotPermitted, and SocketError if *remote*
+    NotSupported (not Linux), NoSuchProcess, NotPermitted, and BadInput if *remote*
     cannot be resolved.
     """
     return _connections(

@@ -247,6 +247,11 @@ def parse_policy(text: str) -> Policy:
 
     Raises PolicyError.
     """
+    if text.strip().lower() == "off":
+        raise PolicyError(
+            "'off' is no policy that could be set: to switch keptalive off, set KEPTALIVE_POLICY=off in the "
+            "environment, or leave keptalive out of the command"
+        )
     if ":" not in text and text.strip().lower() not in _BY_NAME:
         raise PolicyError(
             f"{text!r} is not a policy: write IDLE:INTERVAL:COUNT[:USER_TIMEOUT] in seconds, e.g. 60:15:9, "

@@ -200,6 +200,7 @@ def _follow(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*COMMAND, "--follow", *map(str, arguments)],
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
@@ -235,18 +236,22 @@ def test_following_to_the_end() -> None:
 
 
 def test_following_as_text_until_ctrl_c() -> None:
-    """What was set stays set."""
+    """What it waits for is said, the sums at the end; what was set stays set."""
     with program("obey") as running, _follow(running.pid, "--policy", "60:20:9") as following:
         assert following.stdout is not None
+        assert following.stderr is not None
         running.tell("connect")
         lines = [following.stdout.readline() for _ in range(4)]
+        said = following.stderr.readline()
         following.send_signal(signal.SIGINT)
-        following.stdout.read()
+        rest = following.stdout.read()
 
         assert following.wait(30) == Exit.INTERRUPTED
         assert {state.idle for state in read_process(running.pid).values()} == {60}
     assert lines[0].startswith("PROCESS")
     assert all(" 60:20:9" in line for line in lines[1:])
+    assert said.startswith("Following until the program ends: TCP sockets, shown as they come. Ctrl-C ")
+    assert "TCP sockets: " in rest
 
 
 def test_following_survives_being_killed() -> None:

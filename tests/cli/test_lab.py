@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from keptalive.lab.faults import ENGINES
 from support import clean_environment
 
 ASK = """
@@ -33,17 +37,67 @@ def lab(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("engine", ["kernel", "relay"])
-@pytest.mark.lab
-def test_a_held_command_is_answered_and_a_plain_one_is_not(engine: str) -> None:
-    """The firewall stands between KEPTALIVE_LAB_URL and the command."""
-    start = ("run", "--fault", "idle-drop:2", "--engine", engine, "--", sys.executable, "-c", ASK)
-    held, plain = lab(*start, "held", "60"), lab(*start, "plain", "12")
-    held_said, plain_said = held.communicate(timeout=90)[1], plain.communicate(timeout=90)[1]
+RUN_ASK = ("--", sys.executable, "-c", ASK)
+RUNS = {
+    **{(engine, client): ("--fault", "idle-drop:2", "--engine", engine, *RUN_ASK, client, patience)
+       for engine in ENGINES for client, patience in (("held", "60"), ("plain", "8"))},
+    "packets": ("--fault", "gateway-timeout:3", "--trace", *RUN_ASK, "held", "60"),
+    "no packets": ("--fault", "idle-reset:2", "--trace", "--engine", "relay", *RUN_ASK, "plain", "8"),
+    "no record": ("--fault", "idle-reset:2", "--trace", "--engine", "kernel", "--", "true"),
+}  # fmt: skip
+Run = Callable[[Any], tuple[int, str]]
 
-    assert (held.returncode, f"on the {engine} engine" in held_said) == (0, True)
-    assert plain.returncode == 1
-    assert plain_said.strip().endswith("timed out")
+
+@pytest.fixture(scope="module")
+def ended() -> Iterator[Run]:
+    """Start all that have to wait, at once; return a function that waits for one: exit code, stderr."""
+    running = {name: lab("run", *arguments) for name, arguments in RUNS.items()}
+
+    def wait(name: Any) -> tuple[int, str]:
+        _, said = running[name].communicate(timeout=100)
+        return running[name].returncode, said
+
+    yield wait
+    for process in running.values():
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.lab
+def test_a_held_command_is_answered_and_a_plain_one_is_not(ended: Run, engine: str) -> None:
+    """The firewall stands between KEPTALIVE_LAB_URL and the command."""
+    held, said = ended((engine, "held"))
+    assert (held, f"on the {engine} engine" in said) == (0, True)
+
+    plain, said = ended((engine, "plain"))
+    assert plain == 1
+    assert said.strip().endswith("timed out")
+
+
+@pytest.mark.lab
+def test_the_trace_shows_the_packets_that_mattered(ended: Run) -> None:
+    """From the packet engine, unless another is asked for: when, what, whose, from where to where."""
+    _, said = ended("packets")
+    lines = [line.split(maxsplit=4) for line in said.splitlines() if re.match(r" +\d+\.\d{3} s  ", line)]
+
+    assert "on the packet engine" in said
+    assert [row[2:4] for row in lines[:2]] == [["probe", "client"], ["answer", "server"]]
+    assert ["closed", "firewall"] in [row[2:4] for row in lines]
+    times = [float(row[0]) for row in lines]
+    assert times == sorted(times)
+    assert 0.9 < times[0] < 3
+    assert re.fullmatch(r"10\.99\.1\.2:\d+ > 10\.99\.2\.2:8080", lines[0][4])
+    assert "passed" not in said
+
+
+@pytest.mark.lab
+def test_an_engine_without_packets_says_so(ended: Run) -> None:
+    """The kernel keeps no record, the relay one of connections."""
+    assert "there is nothing to trace; --engine packet shows packets" in ended("no record")[1]
+    _, said = ended("no packets")
+    assert "the relay sees connections, not packets" in said
+    assert re.search(r"\d s  expired  ", said)
 
 
 def test_the_exit_code_is_the_commands() -> None:
@@ -70,6 +124,32 @@ def test_faults() -> None:
         lab("faults").communicate(timeout=60)[0],
         json.loads(lab("faults", "--json").communicate(timeout=60)[0]),
     )
+    rows = {row["fault"]: row for row in answer["faults"]}
 
-    assert "idle-drop:SECONDS" in text
-    assert answer["faults"][0]["engines"] == ["kernel", "packet", "relay"]
+    assert rows["idle-drop:SECONDS"]["engines"] == ["kernel", "packet", "relay"]
+    assert rows["loss:PROBABILITY"] == {
+        "fault": "loss:PROBABILITY",
+        "engines": ["packet"],
+        "does": "Lose each packet with this PROBABILITY.",
+    }
+    for row in rows.values():
+        assert f"{row['fault']} " in text
+        assert row["does"] in text
+
+
+def test_a_speed_divides_the_times_of_a_preset() -> None:
+    """350 s at speed 1000; a speed that is none is refused."""
+    fast = lab("run", "--fault", "aws-nlb", "--speed", "1000", "--engine", "relay", "--", "true")
+    stopped = lab("run", "--speed", "0", "--", "true")
+
+    assert "idle-reset:0.35 on the relay engine" in fast.communicate(timeout=60)[1]
+    assert stopped.communicate(timeout=60)[1] == "keptalive: a speed is a number above zero, not 0\n"
+    assert (fast.returncode, stopped.returncode) == (0, 2)
+
+
+def test_an_engine_that_cannot_is_refused_with_those_that_can() -> None:
+    """Exit code 5: there is no lab to tell anything."""
+    refused = lab("run", "--fault", "loss:5%", "--engine", "relay", "--", "true")
+
+    assert "loss:0.05 can be had from the engine packet" in refused.communicate(timeout=60)[1]
+    assert refused.returncode == 5

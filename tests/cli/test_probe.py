@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from diagnosis.report.reading import read
 from keptalive.cli import probe as verb
 from keptalive.cli.exits import Exit
 from keptalive.lab import Lab, open_lab
@@ -20,6 +22,7 @@ from keptalive.probing.estimate import Trial
 from keptalive.probing.measure import Progress
 from keptalive.probing.result import ProbeResult, conclude
 from keptalive.probing.signatures import Behaviour, Ended, Evidence
+from keptalive.probing.target import parse_target
 from support import clean_environment
 
 
@@ -66,7 +69,9 @@ def test_for_people_and_for_programs(forgetful: Lab) -> None:
     )
     assert re.search(r"^  alive after +[23]\.\d\d s idle$", out, re.MULTILINE)
     assert re.search(r"^  dead after +3\.\d\d s idle$", out, re.MULTILINE)
-    assert "Keep it open with --policy 1:1:9, in Python keptalive.Policy(idle=1, interval=1, count=9)." in out
+    assert "To keep it open:\n  keptalive run --policy 1:1:9 -- CMD\n" in out
+    assert "keptalive.hold(session, keptalive.Policy(idle=1, interval=1, count=9))" in out
+    assert complaint.startswith(f"Measuring the path to {forgetful.host}:{forgetful.port}. Ctrl-C prints ")
     assert answer["schema"] == 1
     assert answer["behaviour"] == "silent"
     assert answer["alive_at"] < answer["idle_timeout"] < answer["dead_at"]
@@ -83,13 +88,13 @@ def test_what_the_path_allows(forgetful: Lab) -> None:
 
     assert process.returncode == Exit.OK
     assert "outlived" in out
-    assert "A policy that relies on no more than that: --policy 1:1:9" in out
+    assert "A policy that relies on no more than that:\n  keptalive run --policy 1:1:9 -- CMD\n" in out
 
 
 def until_alive(terminal: int) -> str:
     """Read what is shown on a terminal until something is proved."""
     shown = ""
-    while "alive at" not in shown:
+    while "alive after" not in shown:
         shown += os.read(terminal, 1024).decode()
     return shown
 
@@ -108,8 +113,9 @@ def test_interrupted(how: list[str]) -> None:
 
     assert process.returncode == Exit.INTERRUPTED
     assert "Traceback" not in shown
-    assert shown.startswith("\r\x1b[K")
-    assert "\n" not in shown
+    begin, _, line = shown.partition("\r\x1b[K")
+    assert begin.startswith("Measuring the path")
+    assert "\n" not in line
     if how:
         answer = json.loads(out)
         assert answer["interrupted"] is True
@@ -146,7 +152,10 @@ def test_nobody_there() -> None:
         ["127.0.0.1:http"],
         ["127.0.0.1", "--http", "nowhere"],
         ["127.0.0.1", "--precision", "7"],
+        ["[::1:80"],
+        ["[::1]80"],
         ["127.0.0.1", "--connections", "1"],
+        ["127.0.0.1", "--connections", "1000000"],
         ["127.0.0.1", "--max", "-1"],
         [],
     ],
@@ -178,7 +187,8 @@ def result(behaviour: Behaviour, evidence: Evidence, host: str = "example.com") 
                 "  dead after     241.00 s idle",
                 "  timeout        240.25 s, give or take 0.75 s",
                 "  measured with  49 connections in 66.0 s",
-                "Keep it open with --policy 79:23:9, in Python keptalive.Policy(idle=79, interval=23, ",
+                "  keptalive run --policy 79:23:9 -- CMD",
+                "  keptalive.hold(session, keptalive.Policy(idle=79, interval=23, count=9))",
                 "  Azure Load Balancer (240 s, silent)",
             ],
         ),
@@ -215,21 +225,41 @@ def test_what_comes_from_outside_is_escaped() -> None:
     [
         (
             Progress(12.3, 700.0, 10.1, None, 11.0, 50),
-            "  12 s  alive at 10.1 s, nothing dead yet; longest silence now 11 s",
+            "  12 s  alive after 10.1 s, silent for 11 s now; at most 12 min left",
         ),
         (
             Progress(64.0, 3.0, 59.5, 61.0, 60.0, 50),
-            "  64 s  alive at 59.5 s, dead at 61.0 s; 3 s left at most",
+            "  64 s  alive after 59.5 s, dead after 61.0 s; at most 3 s left",
         ),
         (
             Progress(0.6, 720.0, None, None, 0.0, 50),
-            "   1 s  nothing dead yet; longest silence now 0 s; 12 min left",
+            "   1 s  silent for 0 s now; at most 12 min left",
         ),
     ],
 )
 def test_progress(progress: Progress, line: str) -> None:
     """The bracket closing in, and the time left."""
-    assert verb._line(progress).startswith(line)
+    assert verb._line(progress) == line
+
+
+def test_a_line_of_progress_fits(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Into 80 columns, and cut off into any narrower terminal: else it would not be overwritten."""
+    longest = Progress(31999.0, 31999.0, 31999.9, 31999.9, 31999.0, 50)
+    assert len(verb._line(longest)) < 80
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    verb._progress()(longest)
+
+    assert len(capsys.readouterr().err.removeprefix("\r\x1b[K")) == 39
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("db.example", "db.example (port 443, since none is given)."), ("[::1]:80", "[::1]:80.")],
+)
+def test_the_port_that_is_taken(text: str, said: str) -> None:
+    """Where none is given, it is said which."""
+    assert verb._beginning(text, parse_target(text).port).startswith(f"Measuring the path to {said}")
 
 
 def test_progress_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,3 +269,28 @@ def test_progress_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None
         show(Progress(half_seconds / 2, 700.0, None, None, 1.0, 50))
 
     assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_a_report(forgetful: Lab, tmp_path: Path) -> None:
+    """The page says what the command says, in the same figures."""
+    path = tmp_path / "report.html"
+    command = start(forgetful, "--report", str(path))
+    out, _ = command.communicate(timeout=60)
+    page = read(path.read_text("utf-8"))
+
+    figures = re.findall(r"\d+\.\d\d s idle|\d+ connections in \S+ s", out)
+    assert command.returncode == Exit.PROBLEM
+    assert len(figures) == 3
+    assert all(figure in page.text for figure in figures)
+    assert "tells nobody" in page.text
+    assert page.classes["cross"] >= 1
+
+
+def test_a_report_that_cannot_be_written(tmp_path: Path) -> None:
+    """Is told at once: nothing is measured, though nobody would answer there."""
+    done = keptalive("192.0.2.1:80", "--report", str(tmp_path / "no" / "report.html"))
+
+    assert done.returncode == Exit.USAGE
+    assert done.stdout == ""
+    assert "the report cannot be written to" in done.stderr
+    assert done.stderr.count("\n") == 1

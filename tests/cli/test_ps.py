@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from keptalive.cli.exits import Exit
 from keptalive.cli.ps import Count, document
 from keptalive.cli.ps_rows import Json, Rows, quoted
-from keptalive.cli.ps_watch import Changes
+from keptalive.cli.ps_watch import Changes, folded
 from keptalive.survey import Survey
 from linux.holder import Holder, holding, keepalive
 from linux.programs import NOBODY, program
@@ -241,6 +241,7 @@ def test_exit_codes(mixed: Holder) -> None:
     assert _exit(*here, "--unprotected", "--remote", "192.0.2.1")[0] == Exit.OK
     assert _exit("-p", str(NOBODY)) == (Exit.USAGE, f"keptalive: there is no process {NOBODY}\n")
     assert _exit("-p", "x")[0] == Exit.USAGE
+    assert _exit("--remote", ":99999")[0] == Exit.USAGE
 
 
 def test_a_reader_that_leaves(mixed: Holder) -> None:
@@ -407,6 +408,24 @@ def test_watching_on_a_terminal(mixed: Holder) -> None:
     assert b"PROCESS" in seen
     assert b"... and " in seen
     assert b" connections: " in seen
+
+
+def test_a_narrow_terminal_shows_the_ends_too(mixed: Holder) -> None:
+    """In a line of their own."""
+    pytest.importorskip("rich")
+    seen = _seen_on_a_terminal(mixed, {"TERM": "xterm", "COLUMNS": "80", "LINES": "40"}, b" connections: ")
+
+    assert b"PROTECTED" in seen
+    assert b"\n    LOCAL -> REMOTE" in seen.replace(b"\r", b"").replace(b"\x1b[0m", b"").replace(
+        b"\x1b[1m", b""
+    )
+    assert re.search(rb"127\.0\.0\.1:\d+ -> 127\.0\.0\.1:\d+", seen)
+
+
+def test_folding() -> None:
+    """A row that is too long is broken before its two ends, and nowhere else."""
+    assert folded("~ x   no  a:1 -> b:2", 10) == "~ x   no\n    a:1 -> b:2"
+    assert folded("~ x   no  a:1 -> b:2", None) == "~ x   no  a:1 -> b:2"
 
 
 def test_rows_tell_when_facts_change() -> None:

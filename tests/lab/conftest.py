@@ -24,10 +24,12 @@ def kernel_refusal() -> str | None:
     return None
 
 
-@pytest.fixture(params=[pytest.param("kernel", marks=pytest.mark.lab), "relay"])
+@pytest.fixture(
+    params=[pytest.param(name, marks=pytest.mark.lab) for name in ("kernel", "packet")] + ["relay"]
+)
 def engine(request: pytest.FixtureRequest, kernel_refusal: str | None) -> str:
     """Name each engine in turn."""
-    if request.param == "kernel" and kernel_refusal:
+    if request.param != "relay" and kernel_refusal:
         missing(kernel_refusal)
     name: str = request.param
     return name

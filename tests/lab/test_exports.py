@@ -22,6 +22,6 @@ def test_the_names_are_loaded_when_used() -> None:
 
     assert done.stdout == "set()\n"
     assert {"Lab", "LabEvent", "open_lab"} <= set(dir(keptalive.lab))
-    assert keptalive.lab.LabEvent.__module__ == "keptalive.lab.interface"
+    assert keptalive.lab.LabEvent.__module__ == "keptalive.lab.event"
     with pytest.raises(AttributeError, match="no attribute 'close_lab'"):
         _ = keptalive.lab.close_lab

@@ -22,19 +22,32 @@ def test_the_kernel_engine_comes_first(kernel_refusal: str | None) -> None:
             assert lab.engine_reason.endswith("using the relay")
 
 
-def test_a_fault_the_kernel_cannot_do_goes_to_the_relay() -> None:
-    """Connection tracking knows whole seconds only."""
+@pytest.mark.lab
+def test_a_fault_the_kernel_cannot_do_goes_to_the_next(kernel_refusal: str | None) -> None:
+    """Connection tracking knows whole seconds only; the packet engine knows any."""
     with open_lab("idle-drop:0.5") as lab:
-        assert lab.engine == "relay"
-        assert lab.engine_reason == "connection tracking counts whole seconds, not 0.5; using the relay"
+        assert lab.engine == ("packet" if kernel_refusal is None else "relay")
+        assert lab.engine_reason.startswith("connection tracking counts whole seconds, not 0.5; ")
+        assert lab.engine_reason.endswith(f"using the {lab.engine}")
 
 
 def test_an_engine_that_is_asked_for_is_not_replaced() -> None:
-    """It is that engine or an error."""
+    """It is that engine, or an error that names those that can."""
     with open_lab("idle-drop:60", "relay") as lab:
         assert (lab.engine, lab.engine_reason) == ("relay", "a relay on loopback")
-    with pytest.raises(LabError, match="no lab can be opened here: connection tracking counts whole seconds"):
-        open_lab("idle-drop:0.5", "kernel")
+    refused = {
+        (
+            "idle-drop:0.5",
+            "kernel",
+        ): "connection tracking counts whole seconds, not 0.5; idle-drop:0.5 can be had "
+        "from the engine packet or relay",
+        ("loss:5%", "relay"): "loss is for the packet engine, not for the relay engine; loss:0.05 can be had "
+        "from the engine packet",
+    }
+    for (fault, engine), reason in refused.items():
+        with pytest.raises(LabError) as caught:
+            open_lab(fault, engine)
+        assert str(caught.value) == f"no lab can be opened here: {reason}"
 
 
 @pytest.mark.lab
@@ -55,7 +68,7 @@ def test_without_pyroute2_the_relay_is_taken(
 
 def test_what_is_unknown_is_refused_with_what_is_known() -> None:
     """Faults and engines."""
-    with pytest.raises(LabError, match="no fault 'fire': known are idle-drop:SECONDS"):
+    with pytest.raises(LabError, match="no fault 'fire': known are idle-drop:SECONDS, idle-reset"):
         open_lab("fire:3")
-    with pytest.raises(LabError, match="no engine 'cloud': known are kernel, relay"):
+    with pytest.raises(LabError, match="no engine 'cloud': known are kernel, packet, relay"):
         open_lab("idle-drop:3", "cloud")

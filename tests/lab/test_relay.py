@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import pytest
 
 from keptalive.lab import Lab, open_lab
+from keptalive.lab.faults import parse
+from keptalive.lab.relay_handle import RelayHandle
 from lab.scenario import PATIENCE, keep_alive, state
 from support import missing
 
@@ -164,3 +166,30 @@ def test_probes_count_as_segments() -> None:
         for client, server in pairs:
             client.close()
             server.close()
+
+
+def test_a_servers_addresses_are_tried_in_turn() -> None:
+    """The first that takes the connection gets it; none of them, and the client gets an RST."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_server(("127.0.0.1", 0)) as gone:
+        listener.settimeout(PATIENCE)
+        nobody, somebody = (sock.getsockname() for sock in (gone, listener))
+        gone.close()
+        relay = RelayHandle(parse("gateway-timeout:600"))
+        try:
+            reached = relay.open(["127.0.0.1"], [nobody, ("fe80::1", 9), somebody])
+            refused = relay.open(["127.0.0.1"], [nobody, nobody])
+            with socket.create_connection(("127.0.0.1", reached), PATIENCE) as client:
+                client.sendall(b"hello")
+                server, _ = listener.accept()
+                assert server.recv(10) == b"hello"
+                server.sendall(b"answer")
+                assert client.recv(10) == b"answer"
+                server.close()
+            with (
+                pytest.raises((ConnectionResetError, BrokenPipeError)),
+                socket.create_connection(("127.0.0.1", refused), PATIENCE) as client,
+            ):
+                client.recv(1)
+                pytest.fail("nobody reset the connection")
+        finally:
+            relay.close()

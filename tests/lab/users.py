@@ -41,10 +41,12 @@ def world_readable(directory: Path) -> Path:
     if found is not None and found.origin is not None:
         packages.append(Path(found.origin).parent)
     for package in packages:
-        shutil.copytree(package, directory / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(package, directory / package.name)
     for script in Path(__file__).parent.glob("*.py"):
         shutil.copy(script, directory)
     directory.chmod(0o755)
+    # An ordinary user may not write there, and would compile pyroute2 anew for every lab: a second each time.
+    subprocess.run([python_for_all(), "-m", "compileall", "-q", str(directory)], check=True)
     return directory
 
 

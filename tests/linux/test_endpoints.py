@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keptalive.errors import SocketError
+from keptalive.errors import BadInput
 from keptalive.linux import endpoints
 
 
@@ -71,5 +71,12 @@ def test_what_is_written_matches(written: str, address: bytes, port: int, matche
 )
 def test_what_cannot_be_resolved_is_an_error(written: str) -> None:
     """With the resolver's reason."""
-    with pytest.raises(SocketError, match="cannot tell what"):
+    with pytest.raises(BadInput, match="cannot tell what"):
+        endpoints.matcher(written)
+
+
+@pytest.mark.parametrize("written", ["", ":"])
+def test_nothing_is_no_end(written: str) -> None:
+    """It is not taken for everything."""
+    with pytest.raises(BadInput, match="is not HOST, HOST:PORT or :PORT"):
         endpoints.matcher(written)

@@ -16,6 +16,9 @@ from typing import Any
 IDLE_TIMEOUT = 3
 DELAY = 7.0
 
+#: What the server offers by gRPC.
+GRPC_METHOD = "/keptalive.Test/Slow"
+
 #: Keeps that path open: the first probe leaves after a second (an eighth late at most).
 KEEPING = "1:1:9"
 #: Does not: the first probe leaves when the path is dead, and the client learns of it after 6 s or so.

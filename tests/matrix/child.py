@@ -18,11 +18,12 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from matrix import witness
-from matrix.cells import Cell
+from matrix.cells import KEEPING, Cell
 from matrix.drivers import driver
 from matrix.drivers.base import Driver
 from matrix.server import ANSWER
@@ -90,6 +91,8 @@ class Running:
             tls=scenario.tls,
             script=script,
             refuse_for=1.0 if "refuse" in scenario.script else 0,
+            answer=self._driver_class.answer(),
+            headers=self._driver_class.answer_headers,
         )["port"]
         first = entrance = self.origin
         proxy = None
@@ -120,7 +123,8 @@ class Running:
             body = ""
             for request in range(scenario.requests):
                 if self.cell.variant == "held" and request == scenario.hold_before:
-                    self._hold(target)
+                    for part in client.to_hold(target):
+                        self._hold(part)
                 body = await client.fetch(target)
             return body
         finally:
@@ -197,6 +201,14 @@ class Watch:
                     witness.cut(sock)
 
 
+def _install(cells: Sequence[Cell]) -> None:
+    """Switch keptalive on for this process, as far as it goes to the ports of these cells."""
+    if cells:
+        import keptalive
+
+        keptalive.install(keptalive.Policy.parse(KEEPING), ports=[cell.port for cell in cells])
+
+
 def main(plan: dict[str, Any]) -> None:
     complaints: list[str] = []
 
@@ -206,11 +218,12 @@ def main(plan: dict[str, Any]) -> None:
 
     logging.getLogger("keptalive").addHandler(Keep())
     control = Control(plan["host"], plan["control"])
-    warm_up = Running(plan, "warm-up", "held", control)
+    warm_up = Running(plan, "warm-up", plan["cells"][0][1], control)
     warm_up.thread.start()
     warm_up.thread.join(plan["patience"])
     complaints.clear()
     cells = [Running(plan, scenario, variant, control) for scenario, variant in plan["cells"]]
+    _install([cell.cell for cell in cells if cell.result.variant == "installed"])
     watch = Watch(cells, plan["host"], control, plan["patience"])
     watching = threading.Thread(target=watch.until_the_end)
     watching.start()

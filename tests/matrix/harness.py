@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import pytest
 import keptalive
 from keptalive.errors import LabError
 from keptalive.lab import open_lab
-from matrix.cells import DELAY, IDLE_TIMEOUT, variants
+from matrix.cells import DELAY, IDLE_TIMEOUT, KEEPING, variants
 from matrix.child import Result
 from matrix.drivers import driver
 from support import clean_environment, missing, require
@@ -38,6 +38,8 @@ PATIENCE = 75.0
 #: And how much longer its process, for its imports and for what the server counted.
 _OVERHEAD = 60.0
 
+_UNDER_RUN = ("-m", "keptalive", "run", "--policy", KEEPING, "--", sys.executable)
+
 Popen = Callable[..., "subprocess.Popen[Any]"]
 
 
@@ -50,6 +52,16 @@ class Ground:
     host: str
 
 
+@dataclass(frozen=True)
+class Job:
+    """What one child process does: its client, and the cells, each a scenario and a variant."""
+
+    client: str
+    cells: Sequence[tuple[str, str]]
+    under: Sequence[str] = ()  # arguments of Python before its own: a program to start it
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
 class Results:
     """What became of each cell that was run."""
 
@@ -59,7 +71,7 @@ class Results:
 
     def take(self, client: str, printed: str, said: str) -> None:
         """Take down what a child printed, and what it said on stderr."""
-        self._said[client] = said
+        self._said[client] = self._said.get(client, "") + said
         for line in printed.splitlines():
             result = Result(**json.loads(line))
             self._results[client, result.scenario, result.variant] = result
@@ -87,14 +99,41 @@ _IN_THE_LAB = pytest.StashKey[Results]()
 def results_in_the_lab(session: pytest.Session) -> Results:
     """Return what became of every cell behind the firewall that this session's tests ask for."""
     if _IN_THE_LAB not in session.stash:
-        try:
-            lab = open_lab(f"idle-drop:{IDLE_TIMEOUT}", engine="kernel")
-        except LabError as error:
-            missing(str(error))
-        with lab:
-            ground = Ground(lab.popen, lab.popen_server, lab.host)
+        with _lab() as ground:
             session.stash[_IN_THE_LAB] = run(_asked_for(session, "lab_results"), ground)
     return session.stash[_IN_THE_LAB]
+
+
+@contextmanager
+def _lab() -> Iterator[Ground]:
+    """Yield the two sides of the firewall."""
+    try:
+        lab = open_lab(f"idle-drop:{IDLE_TIMEOUT}", engine="kernel")
+    except LabError as error:
+        missing(str(error))
+    with lab:
+        yield Ground(lab.popen, lab.popen_server, lab.host)
+
+
+def results_of_sdks(session: pytest.Session) -> Results:
+    """Return what became of the SDKs behind the firewall, in each way that this session's tests ask for."""
+    asked: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for item in session.items:
+        if isinstance(item, pytest.Function) and "sdk_results" in item.fixturenames:
+            sdk, way = item.callspec.params["sdk"], item.callspec.params["way"]
+            if not driver(sdk).missing("plain"):
+                asked[sdk, way if way in driver(sdk).in_a_process_of_its_own() else ""].append(way)
+    jobs = [
+        Job(
+            client=sdk,
+            cells=[("plain", way) for way in ways] + ([] if process else [("plain", "plain")]),
+            under=_UNDER_RUN if process == "run" else (),
+            environment=driver(sdk).environment if process == "own" else {},
+        )
+        for (sdk, process), ways in asked.items()
+    ]
+    with _lab() as ground:
+        return run_jobs(jobs, ground)
 
 
 def results_on_loopback(session: pytest.Session) -> Results:
@@ -126,33 +165,48 @@ def run(
 
     *delay* is how long the slow answer takes, *patience* how long a held client may in all.
     """
+    jobs = [
+        Job(client, [(name, variant) for name in scenarios for variant in variants(name)])
+        for client, scenarios in asked.items()
+    ]
+    return run_jobs(jobs, ground, delay, patience, at_a_time)
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    ground: Ground,
+    delay: float = DELAY,
+    patience: float = PATIENCE,
+    at_a_time: int = AT_A_TIME,
+) -> Results:
+    """Run each job in a child process of its own and return when all have ended."""
     results = Results()
     with tempfile.TemporaryDirectory() as folder:
         ca_file = _certificates(Path(folder), ground.host)
         with _server(ground, Path(folder) / "server.pem", delay) as control:
 
-            def one(client: str) -> None:
+            def one(job: Job) -> None:
                 plan = {
-                    "client": client,
-                    "cells": [(name, variant) for name in asked[client] for variant in variants(name)],
+                    "client": job.client,
+                    "cells": job.cells,
                     "host": ground.host,
                     "control": control,
                     "ca_file": ca_file,
                     "patience": patience,
                 }
-                results.take(client, *_child(ground, plan))
+                results.take(job.client, *_child(ground, plan, job))
 
             with ThreadPoolExecutor(at_a_time) as pool:
-                for done in [pool.submit(one, client) for client in asked]:
+                for done in [pool.submit(one, job) for job in jobs]:
                     done.result()
     return results
 
 
-def _child(ground: Ground, plan: dict[str, Any]) -> tuple[str, str]:
+def _child(ground: Ground, plan: dict[str, Any], job: Job) -> tuple[str, str]:
     """Run one client's child; return what it printed and what it said on stderr."""
     child = ground.popen(
-        [sys.executable, "-m", "matrix.child", json.dumps(plan)],
-        env=_environment(),
+        [sys.executable, *job.under, "-m", "matrix.child", json.dumps(plan)],
+        env={**_environment(), **job.environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -183,7 +237,11 @@ def _server(ground: Ground, certificate: Path, delay: float) -> Iterator[int]:
             assert server.stdout is not None
             yield int(server.stdout.readline())
         finally:
-            server.kill()
+            server.terminate()
+            try:
+                server.wait(30)
+            except subprocess.TimeoutExpired:
+                server.kill()
 
 
 def _environment() -> dict[str, str]:

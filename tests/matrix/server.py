@@ -18,14 +18,19 @@ import asyncio
 import contextlib
 import fcntl
 import json
+import os
 import resource
+import signal
 import socket
 import ssl
 import sys
 import termios
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from matrix import databases
 
 #: One answer that every client takes for its own: text, a chat completion, a message, a list of tables.
 ANSWER = json.dumps(
@@ -56,6 +61,8 @@ class Port:
     kind: str
     script: list[str]
     location: str = ""  # where "redirect" sends the client
+    answer: str = ANSWER
+    headers: str = "Content-Type: application/json"
     connections: int = 0
     requests: int = 0
     methods: list[str] = field(default_factory=list)
@@ -75,6 +82,9 @@ class Server:
     def __init__(self, address: str, certificate: str, delay: float) -> None:
         self.address = address
         self.delay = delay
+        self.folder = Path(certificate).parent
+        self._starting = asyncio.Lock()
+        self._database: databases.Postgres | None = None
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(certificate)
         self.ports: dict[int, Port] = {}
@@ -100,9 +110,11 @@ class Server:
         script: list[str] | None = None,
         location: str = "",
         refuse_for: float = 0,
+        answer: str = ANSWER,
+        headers: str = "Content-Type: application/json",
     ) -> dict[str, int]:
         """Open a port; for *refuse_for* seconds it refuses connections first."""
-        port = Port(kind, script or ["pass"], location)
+        port = Port(kind, script or ["pass"], location, answer, headers)
         sock = socket.socket(socket.AF_INET6 if ":" in self.address else socket.AF_INET)
         sock.bind((self.address, 0))
         number = sock.getsockname()[1]
@@ -130,7 +142,18 @@ class Server:
                 )
             )
             return
-        speak = {"http": self._http, "proxy": self._proxy, "socks": self._socks}[port.kind]
+        if port.kind == "grpc":  # it opens its sockets itself
+            number = sock.getsockname()[1]
+            sock.close()
+            self._lasting.append(await databases.grpc(self.address, number, lambda: self._late(port, "CALL")))
+            return
+        speak = {
+            "http": self._http,
+            "proxy": self._proxy,
+            "socks": self._socks,
+            "redis": self._redis,
+            "postgres": self._postgres,
+        }[port.kind]
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             port.connections += 1
@@ -144,6 +167,28 @@ class Server:
         async for _ in connection:
             await asyncio.sleep({"fast": 0, "never": 3600}.get(port.next_act("MESSAGE"), self.delay))
             await connection.send(ANSWER)
+
+    async def _redis(self, port: Port, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await databases.redis(reader, writer, lambda: self._late(port, "BLPOP"))
+
+    async def _postgres(self, port: Port, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry everything to a PostgreSQL server, which is started when it is first asked for."""
+        port.next_act("SESSION")
+        async with self._starting:
+            if self._database is None:
+                self._database = await databases.start_postgres(self.address, self.folder)
+        await _join((reader, writer), await asyncio.open_connection(*self._database.where))
+
+    async def end(self) -> None:
+        """End what was started."""
+        if self._database is not None:
+            await self._database.end()
+
+    async def _late(self, port: Port, method: str) -> str:
+        """Return the answer when it is time for it."""
+        if port.next_act(method) == "slow":
+            await asyncio.sleep(self.delay)
+        return port.answer
 
     async def _http(self, port: Port, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await _head(reader):
@@ -166,8 +211,8 @@ class Server:
                 "close": ("200 OK", "Connection: close\r\n"),
             }.get(act, ("200 OK", ""))
             writer.write(
-                f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"
-                f"Content-Length: {len(ANSWER)}\r\n{extra}\r\n{ANSWER}".encode()
+                f"HTTP/1.1 {status}\r\n{port.headers}\r\nContent-Length: {len(port.answer)}\r\n{extra}\r\n"
+                f"{'' if method == 'HEAD' else port.answer}".encode("latin-1")
             )
             await writer.drain()
             if "close" in extra:
@@ -295,8 +340,12 @@ def _end_without_goodbye(writer: asyncio.StreamWriter) -> None:
 async def main(address: str, certificate: str, delay: str) -> None:
     server = Server(address, certificate, float(delay))
     control = await asyncio.start_server(server.control, address, 0)
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     print(control.sockets[0].getsockname()[1], flush=True)
-    await control.serve_forever()
+    await ended.wait()
+    await server.end()
+    os._exit(0)  # with whatever still goes on
 
 
 if __name__ == "__main__":

@@ -88,4 +88,5 @@ def _port_at(sock: socket.socket, host: str) -> int | None:
         address, port = sock.getpeername()[:2]
     except OSError:
         return None
+    address = address.removeprefix("::ffff:")  # IPv4 over a socket that speaks both, as gRPC's do
     return port if address == host else None

@@ -7,6 +7,7 @@ lab can. They need the program nft.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import keptalive
 from keptalive.lab import Lab
-from keptalive.lab.engines.kernel import KernelLab
+from keptalive.lab.engines.namespaced import NamespacedLab
 
 # A server's own packets are not dropped where they leave: its kernel would notice, and abandon half-open
 # connections, which no packet lost on the way makes it do.
@@ -29,15 +30,6 @@ table inet loss {{
     meta l4proto tcp numgen random mod 10000 < {leaving} drop
   }}
 }}
-"""
-# A firewall of the client's own that forgets, and rejects what it does not know.
-_RESET_UNKNOWN = """
-table inet resets {
-  chain leaving {
-    type filter hook output priority 0;
-    ct state invalid meta l4proto tcp tcp flags & (syn|rst) == 0x0 reject with tcp reset
-  }
-}
 """
 # 52 bytes: an IPv4 segment with a time stamp and nothing else, as keepalive probes are.
 _DROP_EMPTY = """
@@ -55,10 +47,19 @@ table inet down {
   }
 }
 """
+# A firewall of the client's own that forgets, and takes what the client then sends for a beginning.
+_FORGET_UNKNOWN = """
+table inet forgets {
+  chain arriving {
+    type filter hook input priority 0;
+    meta iif != "lo" meta l4proto tcp ct state != { established, related } drop
+  }
+}
+"""
 
 
 def _run(lab: Lab, side: str, argv: list[str], text: str = "") -> str:
-    assert isinstance(lab, KernelLab)
+    assert isinstance(lab, NamespacedLab)
     network, user = lab._networks[side], lab._user
     enter = [sys.executable, str(Path(__file__).with_name("enter.py"))]
     done = subprocess.run(
@@ -86,11 +87,15 @@ def lose(lab: Lab, part: float) -> None:
     _rules(lab, "server", _DROP_SOME.format(arriving=share // 2, leaving=0))
 
 
-def reset_after(lab: Lab, seconds: int) -> None:
-    """Forget after that time on the client's side, and answer what comes then with an RST."""
-    for name, value in (("tcp_timeout_established", seconds), ("tcp_loose", 0)):
+def forget_loosely(lab: Lab, seconds: int) -> None:
+    """Forget after that time on the client's side, and let the client's next packet begin anew."""
+    _track(lab, tcp_timeout_established=seconds, tcp_loose=1)
+    _rules(lab, "client", _FORGET_UNKNOWN)
+
+
+def _track(lab: Lab, **settings: int) -> None:
+    for name, value in settings.items():
         _run(lab, "client", ["sh", "-c", f"echo {value} > /proc/sys/net/netfilter/nf_conntrack_{name}"])
-    _rules(lab, "client", _RESET_UNKNOWN)
 
 
 def drop_empty_segments(lab: Lab) -> None:
@@ -103,11 +108,21 @@ def take_down(lab: Lab) -> None:
     _rules(lab, "server", _DROP_ALL)
 
 
+def unplug(lab: Lab) -> None:
+    """Take the server's link down: its host is not there any more, and the firewall says so."""
+    (link,) = re.findall(r"^\d+: (?!lo)([^:@]+)", _run(lab, "server", ["ip", "link"]), re.MULTILINE)
+    _run(lab, "server", ["ip", "link", "set", link, "down"])
+
+
 def left_at_the_server(lab: Lab) -> int:
     """Count the connections that the server's kernel still knows, once what is on its way has arrived."""
     left = -1
     for _ in range(10):
-        left = len(_run(lab, "server", ["ss", "-Htn"]).splitlines())
+        listing = lab.popen_server(["ss", "-Htn"], stdout=subprocess.PIPE, text=True)
+        ends = [line.split()[3:5] for line in listing.communicate(timeout=30)[0].splitlines()]
+        assert listing.returncode == 0
+        # What the server's programs have among themselves is none of ours.
+        left = sum(local.rpartition(":")[0] != remote.rpartition(":")[0] for local, remote in ends)
         if left == 0:
             break
         time.sleep(0.3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import Any
 
 from keptalive.cli.exits import Exit, exit_for
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--policy",
         type=str,
         metavar="POLICY",
-        help="IDLE:INTERVAL:COUNT[:USER_TIMEOUT] in seconds, set exactly; without it 45:15:9, "
+        help="IDLE:INTERVAL:COUNT[:USER_TIMEOUT] in seconds, or a preset's, set exactly; without it 45:15:9, "
         "which leaves alone what is protected as well or better",
     )
     parser.add_argument("--json", action="store_true", help="for programs; with --follow one line a look")
@@ -57,10 +58,15 @@ def run(args: argparse.Namespace) -> Exit:
         if keeper.refusals and keeper.refusals.keys() >= tree.members.keys():
             raise next(iter(keeper.refusals.values()))
         shown.show(looks, keeper.refusals)
+        if args.follow:
+            shown.follow()
         while args.follow and tree.members:
             tree.wait(_PAUSE)
             tree.grow()
             shown.show(list(keeper.look(tree.members.values())), keeper.refusals)
+    except KeyboardInterrupt:
+        shown.end()
+        raise
     finally:
         tree.close()
     shown.end()
@@ -94,6 +100,16 @@ class _Shown:
             self._begun = True
         for error in refused.values():
             complain(error, as_json=False)
+
+    def follow(self) -> None:
+        """Say what goes on while nothing is shown."""
+        if not self._json:
+            what = "shown as they come" if self._begun else "none so far; shown as they come"
+            print(
+                f"Following until the program ends: TCP sockets, {what}. Ctrl-C ends it; what was set stays.",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def end(self) -> None:
         """Show the sums."""

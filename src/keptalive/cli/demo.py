@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policy",
         metavar="POLICY",
-        help=f"hold with IDLE:INTERVAL:COUNT in seconds (default {_fitting_policy()}, which fits)",
+        help="hold with IDLE:INTERVAL:COUNT in seconds, or a preset's "
+        f"(default {_fitting_policy()}, which fits)",
     )
     parser.add_argument(
         "--engine",

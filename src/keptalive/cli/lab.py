@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import argparse
 
-from keptalive.cli import lab_faults, lab_run
+from keptalive.cli import lab_faults, lab_relay, lab_run
 
-_VERBS = {"run": lab_run, "faults": lab_faults}
+_VERBS = {"run": lab_run, "relay": lab_relay, "faults": lab_faults}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any
 
 from keptalive.cli.exits import Exit
@@ -33,5 +34,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _idea(fault: type) -> str:
-    """Return what a fault does, as its file says."""
-    return (fault.__doc__ or "").strip().partition("\n")[0].replace("*", "")
+    """Return what a fault does, as its file says; its parameters in capitals, as in the syntax."""
+    first = (fault.__doc__ or "").strip().partition("\n")[0]
+    return re.sub(r"\*(\w+)\*", lambda name: name[1].upper(), first)

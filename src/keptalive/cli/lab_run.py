@@ -8,12 +8,14 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 from keptalive.cli.exits import Exit
+from keptalive.cli.lab_trace import LACKS, Trace, open_traced
 from keptalive.cli.output import complain, escape
 from keptalive.errors import LabError
-from keptalive.lab import open_lab
+from keptalive.lab import Lab, open_lab
 from keptalive.lab.faults import ENGINES, parse
 
 
@@ -26,10 +28,18 @@ def add_parser(verbs: Any) -> None:
         "server behind it: $KEPTALIVE_LAB_URL/sleep/10 answers after 10 s. Returns the command's exit code.",
         allow_abbrev=False,
     )
-    parser.add_argument("--fault", default="idle-drop:5", help="what goes wrong (default %(default)s)")
+    parser.add_argument(
+        "--fault",
+        default="idle-drop:5",
+        metavar="FAULT[,FAULT]",
+        help="what goes wrong (default %(default)s), or a preset; `keptalive lab faults` lists them",
+    )
     parser.add_argument("--engine", choices=ENGINES, help="default: the first that works here")
     parser.add_argument(
         "--speed", type=float, default=1.0, metavar="N", help="divide the fault's times by N (default 1)"
+    )
+    parser.add_argument(
+        "--trace", action="store_true", help="show the packets that matter on stderr: probes, answers, drops"
     )
     parser.add_argument("command", metavar="-- CMD", help="the command")
     parser.add_argument("arguments", nargs="*", metavar="ARG", help="its arguments")
@@ -42,22 +52,29 @@ def run(args: argparse.Namespace) -> int:
     except LabError as error:
         complain(error, as_json=False)
         return Exit.USAGE
-    with open_lab(faults, args.engine) as lab:
-        print(
-            f"keptalive lab: {faults} on the {lab.engine} engine ({escape(lab.engine_reason)}); "
-            f"KEPTALIVE_LAB_URL={lab.url}",
-            file=sys.stderr,
-            flush=True,
-        )
-        try:
-            command = lab.popen([args.command, *args.arguments])
-        except OSError as error:
-            print(f"keptalive: cannot run {escape(args.command)}: {error.strerror}", file=sys.stderr)
-            return 127 if isinstance(error, FileNotFoundError) else 126
-        # Ctrl-C is the command's: the terminal sends it to both, and the lab ends after it.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            code = command.wait()
-        finally:
-            signal.signal(signal.SIGINT, before)
+    with open_traced(faults, args.engine) if args.trace else open_lab(faults, args.engine) as lab:
+        _say(f"keptalive lab: {faults} on the {lab.engine} engine ({escape(lab.engine_reason)}); "
+             f"KEPTALIVE_LAB_URL={lab.url}")  # fmt: skip
+        if args.trace and LACKS[lab.engine]:
+            _say(f"keptalive: {LACKS[lab.engine]}")
+        with Trace(lab) if args.trace else nullcontext():
+            return _run_in(lab, [args.command, *args.arguments])
+
+
+def _run_in(lab: Lab, command: list[str]) -> int:
+    try:
+        process = lab.popen(command)
+    except OSError as error:
+        print(f"keptalive: cannot run {escape(command[0])}: {error.strerror}", file=sys.stderr)
+        return 127 if isinstance(error, FileNotFoundError) else 126
+    # Ctrl-C is the command's: the terminal sends it to both, and the lab ends after it.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        code = process.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
     return code if code >= 0 else 128 - code
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

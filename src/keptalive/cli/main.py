@@ -24,11 +24,13 @@ VERBS = {
     "attach": "turn keepalive on for the connections of a running program",
     "run": "run any program with keepalive on every connection of its process tree",
     "probe": "how long a connection on a path may be idle, and what happens then",
+    "diagnose": "what kills a long request, and whether keepalive helps: plain and held at once",
     "serve": "the far end of a path that you own: an idle listener and a slow endpoint",
     "lab": "the firewall that forgets, for your own tests",
+    "completion": "what teaches bash, zsh or fish to complete all of this",
 }
 
-_SHORT = "TCP keepalive for every program: hold, see, rescue, measure, explain, reproduce."
+SUMMARY = "TCP keepalive for every program: hold, see, rescue, measure, explain, reproduce."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,7 +128,7 @@ def _front_page() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="keptalive",
         usage="keptalive [-h] [--version] VERB ...",
-        description=f"{_SHORT}\n\nverbs:\n{verbs}",
+        description=f"{SUMMARY}\n\nverbs:\n{verbs}",
         epilog="keptalive VERB --help tells more about each.",
         formatter_class=_Help,
     )

@@ -6,32 +6,20 @@ unescaped. Results go to stdout, progress and complaints to stderr.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 
 from keptalive.errors import KeptaliveError
+from keptalive.escaping import escape
+
+__all__ = ["SCHEMA", "columns", "complain", "escape", "print_json", "sentence", "table", "wrapped"]
 
 TYPE_CHECKING = False  # type checkers take it for true; importing typing for it would cost 5 ms
 if TYPE_CHECKING:
     from typing import Any, TextIO
 
 SCHEMA = 1
-
-# C0, DEL and C1 controls, the bidirectional overrides and the line separators: all that
-# can move a cursor, recolour, retitle or reorder what a person reads.
-_CONTROLS = {
-    **{code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))},
-    **{
-        code: f"\\u{code:04x}"
-        for code in (*range(0x200E, 0x2010), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
-    },
-}
-
-
-def escape(text: object) -> str:
-    """Return *text* with every character that could act on a terminal written as \\xNN or \\uNNNN."""
-    escaped = str(text).translate(_CONTROLS)
-    return escaped.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def print_json(value: dict[str, Any], stream: TextIO | None = None) -> None:
@@ -56,6 +44,24 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, right: Seq
         )
         lines.append(line.rstrip())
     return "\n".join(lines)
+
+
+def columns(stream: TextIO) -> int:
+    """Return the width of the terminal that *stream* is, 80 if it is none."""
+    try:
+        return int(os.environ.get("COLUMNS", "0")) or os.get_terminal_size(stream.fileno()).columns
+    except (ValueError, OSError):
+        return 80
+
+
+def wrapped(line: str) -> str:
+    """Return a line of text broken between words where stdout is a terminal: others take it as it is."""
+    width = columns(sys.stdout)
+    if not sys.stdout.isatty() or len(line) <= width:
+        return line
+    import textwrap
+
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 
 def complain(error: KeptaliveError, *, as_json: bool) -> None:

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import math
 import sys
 from collections.abc import Callable
+from datetime import datetime, timezone
 
 from keptalive.cli.exits import Exit
-from keptalive.cli.output import escape, print_json
+from keptalive.cli.output import columns, escape, print_json, wrapped
+from keptalive.cli.report_file import add_report_option, report_to
 from keptalive.probing.ladder import Goal
 from keptalive.probing.measure import Progress
-from keptalive.probing.result import ProbeResult
+from keptalive.probing.result import ProbeResult, numbers
 from keptalive.probing.session import CONNECTIONS, LONGEST, RATE, Session
 from keptalive.probing.signatures import SENTENCES
-from keptalive.probing.target import parse_target
+from keptalive.probing.target import parse_target, split_target
 
 _EPILOG = """\
 It opens a few dozen connections, leaves them idle, each for a time of its own, and asks each with a TCP
@@ -76,15 +77,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="request PATH, whose answer is slow: for servers that let only pending requests be idle",
     )
+    add_report_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> Exit:
     """Measure, and print; interrupted, print what is known so far."""
+    with report_to(args.report) as write:
+        result, interrupted = _measure(args)
+        if args.json:
+            print_json({**result.row(), "interrupted": interrupted})
+        else:
+            print("\n".join(map(wrapped, _as_text(result, interrupted))))
+        if write is not None:
+            from keptalive.diagnosis.report.of_probe import probe_page
+
+            now = datetime.now(timezone.utc)
+            write(probe_page(result, when=f"{now:%Y-%m-%d %H:%M} UTC", interrupted=interrupted))
+    return Exit.INTERRUPTED if interrupted else _exit(result)
+
+
+def _measure(args: argparse.Namespace) -> tuple[ProbeResult, bool]:
+    """Return what was found, and whether that was interrupted."""
     target = parse_target(args.target, tls=args.tls, http=args.http)
     goal = Goal(args.precision, args.max, args.connections)
     show = None if args.json and not sys.stderr.isatty() else _progress()
     session = Session(target, goal, rate=args.rate, progress=show)
+    if show is not None:
+        print(wrapped(_beginning(args.target, target.port)), file=sys.stderr, flush=True)
     interrupted = False
     try:
         asyncio.run(session.run())
@@ -93,12 +113,12 @@ def run(args: argparse.Namespace) -> Exit:
     finally:
         if show is not None and sys.stderr.isatty():
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-    result = session.result()
-    if args.json:
-        print_json({**result.row(), "interrupted": interrupted})
-    else:
-        print("\n".join(_as_text(result, interrupted)))
-    return Exit.INTERRUPTED if interrupted else _exit(result)
+    return session.result(), interrupted
+
+
+def _beginning(text: str, port: int) -> str:
+    chosen = "" if split_target(text)[1] else f" (port {port}, since none is given)"
+    return f"Measuring the path to {escape(text)}{chosen}. Ctrl-C prints what is known so far."
 
 
 def _exit(result: ProbeResult) -> Exit:
@@ -116,44 +136,33 @@ def _as_text(result: ProbeResult, interrupted: bool) -> list[str]:
     if interrupted:
         lines = [f"{where}: interrupted after {result.seconds:.1f} s. What is known so far:"]
     elif result.behaviour == "unreachable":
-        return [f"{where}: {SENTENCES['unreachable']} {escape(result.error or '')}".rstrip() + "."]
+        reason = escape(result.error or "")
+        return [f"{where}: {SENTENCES['unreachable']} {reason[:1].upper()}{reason[1:]}."]
     else:
         lines = [f"{where}: {SENTENCES[result.behaviour]}"]
-    lines += ["", *_numbers(result)]
+    lines += ["", *_table(result)]
     if result.policy is not None:
         policy = result.policy
-        what = (
-            "Keep it open with"
-            if result.behaviour in _FORGETS
-            else "A policy that relies on no more than that:"
-        )
+        forgets = result.behaviour in _FORGETS
         lines += [
             "",
-            f"{what} --policy {policy}, in Python keptalive.Policy(idle={policy.idle}, "
-            f"interval={policy.interval}, count={policy.count}).",
+            "To keep it open:" if forgets else "A policy that relies on no more than that:",
+            f"  keptalive run --policy {policy} -- CMD",
+            f"  keptalive.hold(session, keptalive.Policy(idle={policy.idle}, interval={policy.interval}, "
+            f"count={policy.count}))",
         ]
     if result.presets:
         lines += ["", "What has such a timeout by default:"]
         lines += [
             f"  {preset.title} ({preset.idle_timeout} s, {preset.at_expiry})" for preset in result.presets
         ]
-    lines += [f"\nNote: {escape(caveat)}" for caveat in result.caveats]
+    for caveat in result.caveats:
+        lines += ["", f"Note: {escape(caveat)}"]
     return lines
 
 
-def _numbers(result: ProbeResult) -> list[str]:
-    rows = []
-    if result.alive_at is not None:
-        rows.append(("alive after", f"{math.floor(result.alive_at * 100) / 100:.2f} s idle"))
-    if result.dead_at is not None:
-        rows.append(("dead after", f"{math.ceil(result.dead_at * 100) / 100:.2f} s idle"))
-    if result.idle_timeout is not None and result.dead_at is not None:
-        sure = "" if result.sure else ", not sure"
-        half = result.dead_at - result.idle_timeout
-        rows.append(("timeout", f"{result.idle_timeout:.2f} s, give or take {half:.2f} s{sure}"))
-    if result.closed_after is not None:
-        rows.append(("closed by the other end after", f"{result.closed_after:.2f} s"))
-    rows.append(("measured with", f"{result.connections} connections in {result.seconds:.1f} s"))
+def _table(result: ProbeResult) -> list[str]:
+    rows = numbers(result)
     width = max(len(name) for name, _ in rows)
     return [f"  {name:{width}}  {text}" for name, text in rows]
 
@@ -166,7 +175,9 @@ def _progress() -> Callable[[Progress], None]:
     def show(progress: Progress) -> None:
         nonlocal last
         if terminal:
-            print(f"\r\x1b[K{_line(progress)}", end="", file=sys.stderr, flush=True)
+            # A line that is broken is not overwritten.
+            line = _line(progress)[: columns(sys.stderr) - 1]
+            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
         elif progress.elapsed - last >= _SHOW_EVERY:
             last = progress.elapsed
             print(_line(progress), file=sys.stderr, flush=True)
@@ -175,10 +186,9 @@ def _progress() -> Callable[[Progress], None]:
 
 
 def _line(progress: Progress) -> str:
-    alive = "" if progress.alive_at is None else f"alive at {progress.alive_at:.1f} s, "
-    if progress.dead_at is None:
-        what = f"{alive}nothing dead yet; longest silence now {progress.idle_for:.0f} s"
-    else:
-        what = f"{alive}dead at {progress.dead_at:.1f} s"
+    """Return what fits into a line of 80 characters."""
+    alive = "" if progress.alive_at is None else f"alive after {progress.alive_at:.1f} s, "
+    now = f"silent for {progress.idle_for:.0f} s now"
+    what = f"{alive}{now}" if progress.dead_at is None else f"{alive}dead after {progress.dead_at:.1f} s"
     left = f"{progress.left:.0f} s" if progress.left < 100 else f"{progress.left / 60:.0f} min"
-    return f"{progress.elapsed:4.0f} s  {what}; {left} left at most"
+    return f"{progress.elapsed:4.0f} s  {what}; at most {left} left"

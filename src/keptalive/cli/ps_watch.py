@@ -82,6 +82,11 @@ class Changes:
         return sorted(rows, key=lambda row: (named[owners[row[-1]]], row[4], row[1], row[3], row[0]))
 
 
+def folded(line: str, at: int | None) -> str:
+    """Return a row with its two ends, which begin *at* this column, in a line of their own."""
+    return line if at is None else f"{line[:at].rstrip()}\n    {line[at:]}"
+
+
 class _Live:
     """The terminal, taken over by rich: as many lines as fit, coloured by their marks."""
 
@@ -104,12 +109,13 @@ class _Live:
         from rich.text import Text as Line
 
         header, *rows, empty, counts = self._changes.lines(found)
-        room = max(1, self._console.height - 4)
+        ends = header.index("LOCAL") if max(map(len, (header, *rows))) > self._console.width else None
+        room = max(1, (self._console.height - 4) // (1 if ends is None else 2))
         if len(rows) > room:
             # What changes is to be seen, wherever it stands.
             rows.sort(key=lambda line: line.startswith("  "))
             empty = f"  ... and {len(rows) - room} more"
-        lines = [Line(line, _STYLES.get(line[0], ""), no_wrap=True, overflow="crop") for line in rows[:room]]
-        screen = Line("\n").join([Line(header, "bold", no_wrap=True), *lines, Line(empty), Line(counts)])
+        lines = [Line(folded(line, ends), _STYLES.get(line[0], "")) for line in rows[:room]]
+        screen = Line("\n").join([Line(folded(header, ends), "bold"), *lines, Line(empty), Line(counts)])
         screen.no_wrap = True
         self._live.update(screen, refresh=True)

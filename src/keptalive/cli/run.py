@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policy",
         metavar="POLICY",
-        help="set IDLE:INTERVAL:COUNT[:USER_TIMEOUT] in seconds on every connection (default: 45:15:9, or "
-        f"{VARIABLE}, where the program itself has not chosen better)",
+        help="set IDLE:INTERVAL:COUNT[:USER_TIMEOUT] in seconds, or a preset's, on every connection "
+        f"(default: 45:15:9, or {VARIABLE}, where the program itself has not chosen better)",
     )
     parser.add_argument(
         "--summary",

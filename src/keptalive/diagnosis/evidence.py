@@ -11,7 +11,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from keptalive.errors import PolicyError
 from keptalive.policy import Policy
+from keptalive.presets import parse_policy
 from keptalive.probing.result import ProbeResult
 
 #: How an arm's request ended.
@@ -41,6 +43,23 @@ class Timers:
     def of(cls, policy: Policy) -> Timers:
         """Return a policy's."""
         return cls(policy.idle, policy.interval, policy.count, policy.user_timeout)
+
+    @classmethod
+    def parse(cls, text: str) -> Timers:
+        """Read a policy as it is written, a preset's name, or IDLE:INTERVAL:COUNT whatever they are.
+
+        Raises PolicyError.
+        """
+        try:
+            return cls.of(parse_policy(text))
+        except PolicyError:
+            numbers = text.split(":")
+            if len(numbers) != 3 or not all(part.isascii() and part.isdigit() for part in numbers):
+                raise
+            idle, interval, count = map(int, numbers)
+            if not idle or not count or interval <= idle:
+                raise
+            return cls(idle, interval, count)
 
     @property
     def period(self) -> int:

@@ -4,6 +4,9 @@ Rule: names only, loaded when first used; importing keptalive.lab builds and cos
 
     with open_lab("idle-drop:5") as lab:
         requests.get(f"{lab.url}/sleep/10")
+
+    with open_box("idle-drop:5", to=("db.example", 5432)) as box:  # the client in this process
+        psycopg.connect(host=box.host, port=box.port)
 """
 
 from __future__ import annotations
@@ -11,11 +14,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # "as" marks a re-export for type checkers
+    from keptalive.lab.box import Box as Box
+    from keptalive.lab.box import open_box as open_box
+    from keptalive.lab.event import LabEvent as LabEvent
     from keptalive.lab.interface import Lab as Lab
-    from keptalive.lab.interface import LabEvent as LabEvent
     from keptalive.lab.opening import open_lab as open_lab
 
-_HOME = {"Lab": "interface", "LabEvent": "interface", "open_lab": "opening"}
+_HOME = {
+    "Box": "box",
+    "Lab": "interface",
+    "LabEvent": "event",
+    "open_box": "box",
+    "open_lab": "opening",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -180,14 +180,19 @@ class Helper:
             self._process.wait()
 
 
+def allow_many_sockets() -> None:
+    """Take as many descriptors as this process may have: the usual 1024 are few for a server."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def run(main: Callable[[Owner], Coroutine[Any, Any, None] | None], descriptor: int, owner: int) -> None:
     """Run *main*, a function or a coroutine function, in the helper process on the inherited control socket.
 
     The owner's death is watched besides the socket: a fork of the owner may hold the other end open.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the usual 1024 are few for a server
+    allow_many_sockets()
     sock = socket.socket(fileno=descriptor)
     sock.set_inheritable(False)
     channel = Owner(sock, owner)

@@ -4,26 +4,34 @@ Rule: nothing here waits. What a firewall would let pass passes: bytes, a FIN in
 
 TCP_INFO says how many segments a socket received (tcpi_segs_in, since Linux 4.2): keepalive probes
 count, though no byte comes with them. A socket is made deaf by IP_MINTTL (ip(7)): the kernel discards,
-before TCP sees them, packets with a lower TTL than 255, and loopback's is 64. Neither needs any right.
+before TCP sees them, packets with a lower TTL than 255. Loopback's is 64, and so is that of most systems,
+less one for each router on the way. Neither needs any right.
 """
 
 from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable
-from select import EPOLLIN, EPOLLOUT
+from collections.abc import Callable, Sequence
+from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLRDHUP
+from typing import Any
 
-from keptalive.lab.polling import Poller
+from keptalive.lab.polling import EDGES, Poller
+from keptalive.sockets import format_address
 
 _IP_MINTTL = 21  # linux/in.h; the socket module has no name for it
 _IPV6_MINHOPCOUNT = 73  # linux/in6.h
-_SEGS_IN = struct.Struct("=140xI")  # offset in struct tcp_info, linux/tcp.h
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
+_STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
 
-#: Where bytes are between recv and send; one for all, since nothing waits in between. 1 MiB: the fewer
-#: calls, the faster, up to what a socket has received meanwhile.
-_BUFFER = memoryview(bytearray(1 << 20))
+#: Where bytes are between recv and send; one for all, since nothing waits in between. The fewer calls, the
+#: faster, up to what a socket has received meanwhile.
+_SIZE = 1 << 20
+_BUFFER = memoryview(bytearray(_SIZE))
+_TURNS = 4  # buffers of one connection, before others have their turn
+
+#: Where a socket leads to: an address of its own family.
+Address = tuple[Any, ...]
 
 
 class Flow:
@@ -32,120 +40,204 @@ class Flow:
     def __init__(
         self,
         client: socket.socket,
-        upstream: tuple[str, int],
+        address: Address,
+        upstream: Sequence[Address],
         poller: Poller,
         when_over: Callable[[Flow], None],
     ) -> None:
-        """Start to connect to *upstream*; *when_over* is called once the connections are closed."""
-        server = socket.socket(socket.AF_INET6 if ":" in upstream[0] else socket.AF_INET)
-        self.name = ""  # for the record of events
-        self._when_over = when_over
+        """Start to connect the client at *address* to the first address of *upstream* that lets us.
+
+        *when_over* is called once the connections are closed.
+        """
         self.poller = poller
-        self._client, self._server = _Leg(client, self), _Leg(server, self)
-        self._client.other, self._server.other = self._server, self._client
-        server.connect_ex(upstream)  # in progress, or refused: told by SO_ERROR once it is ready
-        poller.watch(server.fileno(), EPOLLOUT, self._connected)
+        self._when_over = when_over
+        self._over = False
+        self._upstream = list(upstream)
+        self._ends = [address, upstream[0]]
+        self.client, self.server = Leg(client, self), Leg(self._connect(), self)
+        self.client.other, self.server.other = self.server, self.client
 
-    def _connected(self, _: int) -> None:
-        if self._server.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            self.reset()  # as a firewall lets the RST of a closed port pass
+    @property
+    def name(self) -> str:
+        """Where from, and where to."""
+        return " > ".join(format_address(end) or "" for end in self._ends)
+
+    @property
+    def legs(self) -> tuple[Leg, Leg]:
+        """Both sockets, the client's first."""
+        return self.client, self.server
+
+    def _connect(self) -> socket.socket:
+        address = self._ends[1] = self._upstream.pop(0)
+        server = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, _STREAM)
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # pass on what comes as it comes
+        server.connect_ex(address)  # whether it is in progress or refused is told by what it is ready for
+        self.poller.watch(server.fileno(), self._connected, EDGES)
+        return server
+
+    def _connected(self, mask: int) -> None:
+        server = self.server
+        if not mask & (EPOLLERR | EPOLLHUP):
+            self.poller.replace(server.sock.fileno(), server.ready)
+            self.client.watch()
+            if mask & EPOLLIN:  # it speaks first
+                server.ready(mask)
+        elif self._upstream:
+            self.poller.close(server.sock)
+            server.use(self._connect())
         else:
-            self._server.watch()
-            self._client.watch()
+            self.reset()  # as a firewall lets the RST of a closed port pass
 
-    def segments(self) -> tuple[int, int]:
-        """Return how many segments came from the client, and from the server."""
-        return count_segments(self._client.sock), count_segments(self._server.sock)
+    def pause(self) -> None:
+        """Pass on nothing, and hear nothing: both ends' packets get lost."""
+        for leg in self.legs:
+            leg.unwatch()
+            deafen(leg.sock)
+
+    def resume(self) -> None:
+        """Undo pause()."""
+        for leg in self.legs:
+            deafen(leg.sock, False)
+            leg.watch()
 
     def forget(self) -> None:
         """Make both ends talk to nobody: hear nothing, say nothing, close nothing."""
-        for leg in (self._client, self._server):
-            leg.unwatch()
-            deafen(leg.sock)
-            # Should this process be killed, the ends get RSTs and not FINs.
-            leg.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.pause()
+        for leg in self.legs:
+            leg.reset_on_close()  # should this process be killed, the ends get RSTs and not FINs
 
     def reset(self) -> None:
-        """Close both connections with an RST."""
-        for leg in (self._client, self._server):
-            leg.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self.close()
+        """Close both connections with an RST; does nothing once they are closed."""
+        if not self._over:
+            self._over = True
+            self._when_over(self)
+            for leg in self.legs:
+                leg.reset()
 
     def close(self) -> None:
-        """Close both connections."""
-        for leg in (self._client, self._server):
-            leg.unwatch()
-            self.poller.close(leg.sock)
-        self._when_over(self)
+        """Close both connections; does nothing once they are closed."""
+        if not self._over:
+            self._over = True
+            self._when_over(self)
+            for leg in self.legs:
+                self.poller.close(leg.sock)
 
 
-class _Leg:
+class Leg:
     """One of the two sockets."""
 
-    other: _Leg
+    __slots__ = ("_hear", "ended", "flow", "left", "other", "receive", "send", "sock")
+
+    other: Leg
 
     def __init__(self, sock: socket.socket, flow: Flow) -> None:
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # pass on what comes as it comes
-        self.sock, self._flow = sock, flow
-        self._left = b""  # came from the other, and this socket has not taken it yet
-        self._ended = False  # its peer has sent a FIN
+        self.flow = flow
+        self.left: memoryview | bytes = b""  # came from the other, and this socket has not taken it yet
+        self.ended = False  # its peer has sent a FIN
+        self._hear: Callable[[memoryview], None] | None = None
+        self.use(sock)
+
+    def use(self, sock: socket.socket) -> None:
+        """Be this socket from now on."""
+        self.sock = sock
+        self.receive: Callable[[memoryview], int] = sock.recv_into
+        self.send: Callable[[memoryview | bytes], int] = sock.send
+        if self._hear is not None:
+            self.tell(self._hear)
+
+    def tell(self, hear: Callable[[memoryview], None]) -> None:
+        """Show *hear* all that comes, before it is passed on."""
+        self._hear, receive = hear, self.sock.recv_into
+
+        def both(buffer: memoryview) -> int:
+            size = receive(buffer)
+            if size:
+                hear(buffer[:size])
+            return size
+
+        self.receive = both
 
     def watch(self) -> None:
-        """Read while the other takes it; write while something is left."""
-        mask = 0 if self._ended or self.other._left else EPOLLIN
-        if self._left:
-            mask |= EPOLLOUT
-        self._flow.poller.watch(self.sock.fileno(), mask, self._ready)
+        """Pass on from now on what comes, and what has come."""
+        self.flow.poller.watch(self.sock.fileno(), self.ready, EDGES)
 
     def unwatch(self) -> None:
-        self._flow.poller.watch(self.sock.fileno(), 0, self._ready)
+        """Pass on nothing from now on."""
+        self.flow.poller.unwatch(self.sock.fileno())
 
-    def _ready(self, mask: int) -> None:
+    def reset_on_close(self) -> None:
+        """Have the peer get an RST, and no FIN, whoever closes the socket."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+
+    def reset(self) -> None:
+        """Close it with an RST."""
+        self.reset_on_close()
+        self.flow.poller.close(self.sock)
+
+    def ready(self, mask: int) -> None:
+        """Pass on what can be passed on now."""
         try:
-            if mask & EPOLLOUT:
-                self._send(self._left)
-            elif self.other._left:
-                self._flow.reset()  # it is broken, or it would not be ready while it is not read
-            else:
-                self._receive()
+            if mask & EPOLLERR:
+                self.flow.reset()  # an RST from one end is passed on to the other
+                return
+            if self.left:
+                self._flush()
+            if not (self.other.left or self.ended):
+                self._pump(mask & EPOLLRDHUP)
+        except OSError:
+            self.flow.reset()
+
+    def _pump(self, to_the_end: int) -> None:
+        """Read and send, until this socket has no more or the other takes no more.
+
+        A buffer that is not full says that there was no more, but not whether there was a FIN behind it.
+        """
+        receive, other = self.receive, self.other
+        turns = _TURNS
+        while turns:
+            try:
+                size = receive(_BUFFER)
+            except BlockingIOError:
+                return
+            if not size:
+                self.ended = True
+                other.finish()
+                return
+            try:
+                sent = other.send(_BUFFER[:size])
+            except BlockingIOError:
+                sent = 0
+            if sent < size:
+                other.left = memoryview(bytes(_BUFFER[sent:size]))
+                return
+            if size < _SIZE and not to_the_end:
+                return
+            turns -= 1
+        self.flow.poller.again(self.sock.fileno(), EPOLLIN | to_the_end)
+
+    def _flush(self) -> None:
+        try:
+            sent = self.send(self.left)
         except BlockingIOError:
             return
-        except OSError:
-            self._flow.reset()  # an RST from one end is passed on to the other
+        self.left = self.left[sent:]
+        if not self.left:
+            if self.other.ended:
+                self.finish()
+            else:
+                self.other._pump(EPOLLRDHUP)  # what it was told of while this waited, it is not told again
 
-    def _receive(self) -> None:
-        size = self.sock.recv_into(_BUFFER)
-        self._ended = size == 0
-        self.other._send(_BUFFER[:size])
-
-    def _send(self, data: bytes | memoryview) -> None:
-        """Send what the socket takes and keep the rest; after the last byte pass on the other's FIN."""
-        waited = self._left
-        try:
-            sent = self.sock.send(data)
-        except BlockingIOError:
-            sent = 0
-        self._left = bytes(data[sent:])
-        if self.other._ended and not self._left:
+    def finish(self) -> None:
+        """Pass on the other's FIN, after its last byte; after both FINs the flow is over."""
+        if not self.left:
             self.sock.shutdown(socket.SHUT_WR)
-            if self._ended and not self.other._left:
-                self._flow.close()
-                return
-        if waited or self._left or self.other._ended:
-            self.watch()
-            self.other.watch()
+            if self.ended and not self.other.left:
+                self.flow.close()
 
 
-def count_segments(sock: socket.socket) -> int:
-    """Return how many segments *sock* has received, whatever was in them; raises OSError or struct.error."""
-    (count,) = _SEGS_IN.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SEGS_IN.size))
-    return int(count)
-
-
-def deafen(sock: socket.socket) -> None:
-    """Make the kernel discard whatever comes for *sock* over loopback; nobody is told. Raises OSError."""
+def deafen(sock: socket.socket, deaf: bool = True) -> None:
+    """Make the kernel discard whatever comes for *sock*, or no longer; nobody is told. Raises OSError."""
     if sock.family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MINHOPCOUNT, 255)
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MINHOPCOUNT, 255 * deaf)
     else:
-        sock.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, 255)
+        sock.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, 255 * deaf)

@@ -16,17 +16,10 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 from keptalive.lab.control import Helper
-
-
-class LabEvent(NamedTuple):
-    """Something the firewall did."""
-
-    time: float  # s, CLOCK_MONOTONIC: comparable with time.monotonic() of every process of this machine
-    kind: str  # "expired": a flow was forgotten
-    detail: str
+from keptalive.lab.event import LabEvent
 
 
 class Lab(ABC):
@@ -35,7 +28,7 @@ class Lab(ABC):
     It may be used from several threads. Everything ends with the process that opened it.
     """
 
-    #: "kernel" or "relay".
+    #: "kernel", "packet" or "relay".
     engine: str
     #: One sentence: why this engine.
     engine_reason: str

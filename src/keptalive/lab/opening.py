@@ -10,41 +10,46 @@ import os
 from collections.abc import Callable
 
 from keptalive.errors import LabError
-from keptalive.lab.faults import Faults, parse
+from keptalive.lab.faults import ENGINES, Faults, parse
 from keptalive.lab.interface import Lab
 
 
 def open_lab(fault: str | Faults = "idle-drop:5", engine: str | None = None) -> Lab:
-    """Open a lab: a slow server behind a firewall with this fault, or several, commas between them.
+    """Open a lab: a slow server behind a firewall with this fault, or with several, commas between them.
 
-    *engine* is "kernel" (network namespaces and the kernel's connection tracking: root, or any user
-    where user namespaces are allowed), "relay" (loopback; no rights needed), or None: the first that works.
+    *engine* is "kernel" (network namespaces and the kernel's connection tracking), "packet" (the same with
+    a firewall of ours that sees every packet; both: root, or any user where user namespaces are allowed),
+    "relay" (loopback; no rights needed), or None: the first of these that can do it and works here.
     Raises LabError if the fault is unknown, or no engine (or not the one asked for) can do it here.
     """
     if not hasattr(os, "pidfd_open"):
         raise LabError("the lab needs Linux 5.3 or later")
     wanted = parse(fault) if isinstance(fault, str) else fault
-    engines = _engines()
-    if engine is not None and engine not in engines:
-        raise LabError(f"there is no engine {engine!r}: known are {', '.join(engines)}")
+    if engine not in (None, *ENGINES):
+        raise LabError(f"there is no engine {engine!r}: known are {', '.join(ENGINES)}")
     refusals: list[str] = []
-    for name, build in engines.items():
-        if engine not in (None, name):
-            continue
+    for name in ENGINES if engine is None else (engine,):
         try:
-            lab = build(wanted)
+            lab = _engine(name)(wanted)
         except LabError as error:
             refusals.append(str(error))
         else:
             if refusals:
-                lab.engine_reason = f"{'; '.join(refusals)}; using the {name}"
+                lab.engine_reason = f"{_all_of(refusals)}; using the {name}"
             return lab
-    raise LabError(f"no lab can be opened here: {'; '.join(refusals)}")
+    others = [name for name in wanted.engines if engine not in (None, name)]
+    instead = f"; {wanted} can be had from the engine {' or '.join(others)}" if others else ""
+    raise LabError(f"no lab can be opened here: {_all_of(refusals)}{instead}")
 
 
-def _engines() -> dict[str, Callable[[Faults], Lab]]:
-    """Return the engines, the most faithful first."""
-    from keptalive.lab.engines.kernel import KernelLab
-    from keptalive.lab.engines.relay import RelayLab
+def _all_of(refusals: list[str]) -> str:
+    return "; ".join(dict.fromkeys(refusals))  # two engines may have met the same obstacle
 
-    return {"kernel": KernelLab, "relay": RelayLab}
+
+def _engine(name: str) -> Callable[[Faults], Lab]:
+    from importlib import import_module
+
+    build: Callable[[Faults], Lab] = getattr(
+        import_module(f"keptalive.lab.engines.{name}"), f"{name.title()}Lab"
+    )
+    return build

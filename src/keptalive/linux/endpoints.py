@@ -7,11 +7,10 @@ Rule: both directions in one place. A recorded address has 4 bytes (IPv4), 16 (I
 from __future__ import annotations
 
 import _socket
-import errno
 from collections.abc import Callable
 from sys import byteorder
 
-from keptalive.errors import SocketError
+from keptalive.errors import BadInput
 
 LINK_LOCAL = b"\xfe\x80"  # fe80::/64; the rest of fe80::/10 is reserved (RFC 4291, 2.5.6)
 _MAPPED = bytes(10) + b"\xff\xff"  # before an IPv4 address in an IPv6 socket (RFC 4291, 2.5.5.2)
@@ -37,17 +36,19 @@ def with_interface(recorded: bytes, index: int) -> bytes:
 def matcher(written: str) -> Callable[[bytes, int], bool]:
     """Return a test for recorded (address, port) against "HOST", "HOST:PORT", ":PORT" or "[IPV6]:PORT".
 
-    A name stands for all its addresses. Raises SocketError if it cannot be resolved.
+    A name stands for all its addresses. Raises BadInput if it cannot be resolved.
     """
+    if not written.strip(":"):
+        raise BadInput(f"{written!r} is not HOST, HOST:PORT or :PORT")
     from socket import SOCK_STREAM, getaddrinfo, inet_pton  # 8 ms that only this question should cost
 
     host, port = _host_and_port(written)
     if port.isdecimal() and int(port) > 65535:  # which getaddrinfo() would cut down
-        raise SocketError(errno.EINVAL, f"cannot tell what {written!r} is: ports end at 65535")
+        raise BadInput(f"cannot tell what {written!r} is: ports end at 65535")
     try:
         found = getaddrinfo(host or None, port or None, type=SOCK_STREAM)
     except OSError as error:
-        raise SocketError(error.errno, f"cannot tell what {written!r} is: {error.strerror}") from error
+        raise BadInput(f"cannot tell what {written!r} is: {error.strerror}") from error
     hosts = {inet_pton(family, str(end[0]).partition("%")[0]) for family, _, _, _, end in found}
     hosts |= {_MAPPED + address for address in hosts if len(address) == 4}
     ports = {int(end[1]) for *_, end in found}

@@ -42,12 +42,23 @@ def open_socket(namespace_of: int | None = None) -> _socket.socket:
     kernel has no such table (before Linux 3.3, or another system), NoSuchProcess, and
     NotPermitted where this user may not enter that namespace.
     """
-    if namespace_of is not None:
+    if namespace_of is not None and not _is_own(namespace_of):
         return _open_socket_of(namespace_of)
     try:
         return _socket.socket(AF_NETLINK, _socket.SOCK_RAW, NETLINK_SOCK_DIAG)
     except OSError as error:
         raise NotSupported(f"this kernel does not list its sockets by netlink: {error.strerror}") from error
+
+
+def _is_own(pid: int) -> bool:
+    """Tell whether that process is in this thread's network namespace, which anybody may look at."""
+    from keptalive.linux.processes import network_namespace
+
+    try:
+        theirs, own = os.stat(network_namespace(pid)), os.stat("/proc/thread-self/ns/net")  # noqa: PTH116
+    except OSError:
+        return False  # hidden from this user, or gone: what follows says which
+    return os.path.samestat(theirs, own)
 
 
 def _open_socket_of(pid: int) -> _socket.socket:

@@ -10,13 +10,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from keptalive.probing.ladder import Goal
-from keptalive.probing.rung import FLOOR, Rung, Weather
+from keptalive.probing.rung import FLOOR, Answer, Rung, Weather
 from keptalive.probing.signatures import Ended, Evidence
 from keptalive.probing.wire import FAREWELL, End, Wire
 
 _CONNECT = 8.0  # s: the kernel repeats a SYN after 1, 3 and 7 s
 _SCOUTS = 3  # connections that are tried before the others: at 20 % loss one alone fails once in 60 times
 _SPREAD_OVER = 1.0  # s over which the first idle times begin, so that they are of different ages ever after
+_READ = 0.01  # s in which the event loop reads what has arrived
 _DATA = b"\r\n"  # what servers of HTTP ignore before a request (RFC 9112, 2.2)
 _DATA_PATIENCE = 1.5  # s for its acknowledgement: two retransmissions
 
@@ -77,7 +78,8 @@ class Crew:
             if not self._contact.done():
                 self._contact.set_result(None)
             rung = self.rungs[number] = Rung(number, wire, self.weather)
-            await self.settle(rung, 0.0 if self._rate else number * _SPREAD_OVER / self._goal.connections)
+            spread = 0.0 if self._rate or number == self.spare else _SPREAD_OVER / self._goal.connections
+            await self.settle(rung, number * spread)
         finally:
             self.opening -= 1
 
@@ -86,6 +88,9 @@ class Crew:
         self.connections += 1
         try:
             await asyncio.wait_for(wire.connect(), _CONNECT)
+        except asyncio.CancelledError:
+            self._lost.append(wire)  # a server that is busy may have let it be silent for long
+            raise
         except asyncio.TimeoutError:
             self._lost.append(wire)
             what = "connected, but no answer to the TLS handshake" if wire.connected else "no answer"
@@ -98,10 +103,12 @@ class Crew:
         """Bring a rung to rest, or lose it."""
         before = rung.settled
         if await rung.settle(delay):
-            self._evidence.settled += not before
+            if not before:
+                self._evidence.settled += 1
+                self._note_first_words(rung)
             self.rest(rung)
         elif rung.wire.end is None:
-            self._evidence.unsettled += 1
+            self._evidence.unsettled += not rung.late  # else it may have been forgotten meanwhile
             self.lose(rung)
         elif before:
             self.ended_unasked(rung, rung.wire.end)
@@ -133,14 +140,44 @@ class Crew:
             rung = self.rungs[number]
             if rung.wire.end is not None:
                 self.ended_unasked(rung, rung.wire.end)
-            elif rung.wire.heard is not None and rung.wire.heard > rung.idle_since[1]:
-                self._evidence.talk[number] += 1
-                self.idle.discard(number)
-                self.start(self.settle(rung))
+            else:
+                self.spoken_to(rung)
+
+    def spoken_to(self, rung: Rung) -> bool:
+        """Tell whether data arrived in a rung's silence; then a new one is to begin."""
+        if rung.wire.heard is None or rung.wire.heard <= rung.idle_since[1]:
+            return False
+        self._note_first_words(rung)
+        self._evidence.talk[rung.number] += 1
+        self.idle.discard(rung.number)
+        self.start(self.settle(rung))
+        return True
+
+    async def renew(self, rung: Rung) -> None:
+        """Something arrived in a rung's silence: nothing follows from it, and a new one begins."""
+        await asyncio.sleep(_READ)
+        if self.spoken_to(rung):
+            return
+        self._evidence.disturbed += rung.wire.end is None
+        for _ in range(self.weather.bursts):
+            if await rung.ask() is Answer.ALIVE:
+                await rung.rest()
+                self.rest(rung)
+                return
+            if rung.wire.end is not None:
+                self.ended_unasked(rung, rung.wire.end)
+                return
+            await rung.pause()
+        self.lose(rung)
+
+    def _note_first_words(self, rung: Rung) -> None:
+        if rung.wire.heard is not None:
+            self._evidence.first_words.setdefault(rung.number, rung.wire.heard - rung.wire.connected)
 
     def ended_unasked(self, rung: Rung, end: End) -> None:
         """The other side ended a rung, and not because it was asked."""
         wire, spoken = rung.wire, rung.wire.heard
+        self._note_first_words(rung)
         if spoken is not None and end.at - spoken < FAREWELL:
             spoken = wire.heard_before
         since_data = end.at - (wire.connected if spoken is None else spoken)

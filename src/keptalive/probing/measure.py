@@ -21,7 +21,7 @@ from keptalive.probing.wire import Wire
 
 _OUTAGE = 15.0  # s without an answer from anybody, after which it was not the silence that killed
 _BLUR = 0.03  # s by which silences are vague: ticks of the kernel's clock at both ends, and a busy machine
-_YOUNG = 0.9  # of the longest silence that was survived: whoever dies earlier did not die of silence
+_YOUNG = 0.95  # of the longest silence that was survived: whoever dies earlier did not die of silence
 _DUE = 0.001  # s: what is due so soon is due now; less than that no event loop can wait
 _TICK = 0.5  # s between reports of progress
 #: How many times the timeout itself contradictory evidence may take to be resolved.
@@ -58,8 +58,8 @@ class Measurement:
         self._asking: dict[int, float] = {}  # rung -> the silence it is being asked about
         self._suspects: dict[int, tuple[float, float]] = {}  # rung -> its silence, and when it was asked
         self._reached = 0.0  # the longest silence asked about
-        self._last_alive = 0.0
         self._witness_called = 0.0
+        self._darkness = self._crew.weather.darkness
         self._loop = asyncio.get_running_loop()
         self._begun = self._told = self._loop.time()
 
@@ -91,8 +91,12 @@ class Measurement:
             behaviour = await self._watch()
         finally:
             await self._crew.stop()
-        await self._crew.bury(self.evidence.bracket().alive or 0.0)
+        await self.bury()
         return behaviour
+
+    async def bury(self) -> None:
+        """Make the server forget what died in silence; for a measurement that was interrupted, call it."""
+        await self._crew.bury(self.evidence.bracket().alive or 0.0)
 
     async def _watch(self) -> Behaviour:
         """Ask what is due, judge, wait; until the judgement stands."""
@@ -132,8 +136,9 @@ class Measurement:
         if dead is not None:
             pace = AGAIN if self._unwitnessed() else max(FLOOR, alive / 2)
             ask = ladder.witness(idle, FLOOR, self._witness_called + pace, now)
-            if ask is None or ask.age > max(alive, 2 * FLOOR):
-                self._crew.call_spare()  # nobody was idle so shortly that it must live
+            if ask is None or ask.age > max(alive, 2 * FLOOR) or self._dark_at(now):
+                # Nobody was idle so shortly that it must live, or even those go unheard: is the path there?
+                self._crew.call_spare()
             if ask is not None:
                 plan.append(ask)
                 del idle[ask.rung]
@@ -163,7 +168,11 @@ class Measurement:
 
     def _unwitnessed(self) -> bool:
         """Tell whether nobody has answered since a connection became suspect."""
-        return any(since > self._last_alive for _, since in self._suspects.values())
+        return any(since > self._darkness.last_answer for _, since in self._suspects.values())
+
+    def _dark_at(self, at: float) -> bool:
+        """Tell whether the path may have been down at that moment: where nothing is ever lost, one tells."""
+        return self._darkness.hides(at, 2 if self._crew.weather.lossy else 1)
 
     # -- asking ----------------------------------------------------------------------------------------
 
@@ -171,77 +180,71 @@ class Measurement:
         rung = self._crew.rungs[ask.rung]
         self._crew.idle.discard(ask.rung)
         if rung.disturbed():
-            self._crew.start(self._void(rung))
+            self._crew.start(self._crew.renew(rung))
             return
         if ask.witness:
             self._witness_called = self._loop.time()
         self._asking[ask.rung] = ask.age
         self._reached = max(self._reached, ask.age)
-        self._crew.start(self._examine(rung))
+        self._crew.start(self._examine(rung, witness=ask.witness))
 
-    async def _examine(self, rung: Rung) -> None:
+    async def _examine(self, rung: Rung, *, witness: bool) -> None:
         try:
-            await self._ask_until_clear(rung)
+            await self._ask_until_clear(rung, witness)
         finally:
             self._asking.pop(rung.number, None)
             self._suspects.pop(rung.number, None)
 
-    async def _ask_until_clear(self, rung: Rung) -> None:
+    async def _ask_until_clear(self, rung: Rung, witness: bool) -> None:
         """Ask one rung about its silence until it is known whether it lives."""
         weather = self._crew.weather
         since = self._loop.time()
-        age, at_most, bursts = rung.age(since), 0.0, 0
+        age, survived = rung.age(since), self.evidence.bracket().alive or 0.0
+        asked: list[tuple[float, float]] = []  # when, and how long the silence was at most
         while True:
+            path_is_up = since < self._darkness.last_answer  # another answered, and one burst more follows
             answer = await rung.ask()
-            bursts += 1
-            if bursts == 1:
-                # On a path that loses, the first probe of the burst may not have arrived.
-                at_most = rung.age_at_most(rung.sent[1 if weather.lossy else 0])
+            # On a path that loses, the first probe of the burst may not have arrived.
+            sent = rung.sent[1 if weather.lossy else 0]
+            asked.append((sent, rung.age_at_most(sent)))
             if answer is Answer.ALIVE:
-                await self._survived(rung, age, bursts)
+                await self._survived(rung, age)
                 return
             if rung.wire.end is not None and rung.wire.end.kind == "fin":
                 self._crew.ended_unasked(rung, rung.wire.end)
                 return
-            if answer is Answer.ENDED or bursts == weather.doubt:
-                self._suspects[rung.number] = at_most, since
+            witness &= since > self._darkness.last_answer  # it is its own silence, if others answer meanwhile
+            # After the first burst, the answer may still come; it is seen when the next one is due.
+            if witness and len(asked) > 1 and asked[-1][1] < survived:
+                self._darkness.unheard()
+            told = [at_most for at, at_most in asked if not self._dark_at(at)]
+            if answer is Answer.ENDED or len(asked) >= weather.doubt:
+                self._suspects[rung.number] = (told or [asked[-1][1]])[0], since
                 self._crew.event.set()
-            if answer is Answer.ENDED or bursts >= weather.bursts:
-                # Another must have answered meanwhile, and one burst have followed: else it is an outage.
-                if since < self._last_alive and (answer is Answer.ENDED or self._last_alive < rung.sent[0]):
-                    break
-                if self._loop.time() - since > _OUTAGE:
-                    self.evidence.outage = True
-                    return
+            if answer is Answer.ENDED and since < self._darkness.last_answer:
+                break
+            if path_is_up and len(told) >= weather.bursts:
+                break
+            if self._darkness.last_answer < since < self._loop.time() - _OUTAGE:
+                self.evidence.outage = True
+                return
             await rung.pause()
-        self._died(rung, at_most, bursts)
+        at_most = (told or [asked[-1][1]])[0]
+        self.evidence.died_young += at_most < _YOUNG * survived
+        self._died(rung, at_most, max(1, len(told)))
 
-    async def _survived(self, rung: Rung, age: float, bursts: int) -> None:
-        self._crew.weather.note(bursts)
+    async def _survived(self, rung: Rung, age: float) -> None:
+        self._crew.weather.note(rung.bursts)
         if rung.number != self._crew.spare:
             self.evidence.died_young = 0
-        self._last_alive = self._loop.time()
         self.evidence.disturbed = 0
         self.evidence.trials.append(Trial(True, age))
         await rung.rest()
         self._crew.rest(rung)
 
     def _died(self, rung: Rung, at_most: float, bursts: int) -> None:
-        if at_most < _YOUNG * (self.evidence.bracket().alive or 0.0):
-            self.evidence.died_young += 1
         self.evidence.trials.append(Trial(False, at_most, bursts))
         self.evidence.deaths[rung.wire.end.kind if rung.wire.end else "silent"] += 1
-        self._crew.lose(rung)
-
-    async def _void(self, rung: Rung) -> None:
-        """Something arrived in the silence: nothing follows from it, and a new one begins."""
-        self.evidence.disturbed += 1
-        for _ in range(self._crew.weather.bursts):
-            if await rung.ask() is Answer.ALIVE:
-                await rung.rest()
-                self._crew.rest(rung)
-                return
-            await rung.pause()
         self._crew.lose(rung)
 
     async def _ask_by_data(self) -> None:

@@ -6,12 +6,13 @@ Rule: frozen, and nothing in it that was not seen.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from keptalive.policy import Policy
 from keptalive.presets import Preset, fitting
-from keptalive.probing.signatures import Behaviour, Evidence, caveats, closed_after, who_ended
+from keptalive.probing.estimate import Trial
+from keptalive.probing.signatures import Behaviour, Ended, Evidence, caveats, closed_after, who_ended
 
 # A policy for less is impossible: Policy.for_idle_timeout() says why.
 _SHORTEST = 1.5
@@ -34,6 +35,8 @@ class ProbeResult:
     loss: float  # share of questions without an answer on living connections
     error: str | None = None  # why there was no connection
     caveats: tuple[str, ...] = ()
+    trials: tuple[Trial, ...] = field(default=(), repr=False)  # the silences that were tried
+    ends: tuple[Ended, ...] = field(default=(), repr=False)  # connections that were ended from afar, unasked
 
     @property
     def idle_timeout(self) -> float | None:
@@ -48,7 +51,8 @@ class ProbeResult:
 
         None where nothing was proved, or where keepalive is of no use.
         """
-        if self.alive_at is None or self.alive_at < _SHORTEST or self.behaviour == "probes-filtered":
+        useless = self.behaviour in ("probes-filtered", "closed-by-peer")
+        if self.alive_at is None or self.alive_at < _SHORTEST or useless:
             return None
         return Policy.for_idle_timeout(self.alive_at)
 
@@ -85,6 +89,23 @@ class ProbeResult:
         }
 
 
+def numbers(result: ProbeResult) -> list[tuple[str, str]]:
+    """Return what was measured, in words: (what, how much). Rounded so that nothing is claimed unproved."""
+    rows = []
+    if result.alive_at is not None:
+        rows.append(("alive after", f"{math.floor(result.alive_at * 100) / 100:.2f} s idle"))
+    if result.dead_at is not None:
+        rows.append(("dead after", f"{math.ceil(result.dead_at * 100) / 100:.2f} s idle"))
+    if result.idle_timeout is not None and result.dead_at is not None:
+        sure = "" if result.sure else ", not sure"
+        half = result.dead_at - result.idle_timeout
+        rows.append(("timeout", f"{result.idle_timeout:.2f} s, give or take {half:.2f} s{sure}"))
+    if result.closed_after is not None:
+        rows.append(("closed by the other end after", f"{result.closed_after:.2f} s"))
+    rows.append(("measured with", f"{result.connections} connections in {result.seconds:.1f} s"))
+    return rows
+
+
 def conclude(
     evidence: Evidence,
     behaviour: Behaviour,
@@ -114,6 +135,8 @@ def conclude(
         loss=evidence.loss,
         error=error,
         caveats=(*caveats(evidence, behaviour), *more),
+        trials=tuple(evidence.trials),
+        ends=tuple(evidence.ends),
     )
 
 

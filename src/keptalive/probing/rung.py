@@ -16,6 +16,7 @@ from bisect import insort
 from dataclasses import dataclass, field
 from enum import Enum
 
+from keptalive.probing.darkness import Darkness
 from keptalive.probing.wire import TICK, Wire
 
 #: Seconds of silence before a probe can be sent: the kernel's shortest TCP_KEEPIDLE, and a timer's lateness.
@@ -25,6 +26,8 @@ _GAP = 0.006  # s between the probes of a burst: a probe takes a tick, 4 ms, to 
 _FALSELY_DEAD = 1.2e-5  # of the connections that live
 _HEAVY = 0.1  # share of unanswered bursts that is called heavy loss
 _PATIENCE = 0.1  # s an answer may take beyond three round trips: a peer that is busy
+_LATEST = 0.5  # s that a busy kernel may take to send the first of them
+_LATENESS = 1.0  # s: more than that is another silence than the one that was meant
 #: Seconds between bursts: a Linux peer answers one probe in half a second (net.ipv4.tcp_invalid_ratelimit).
 AGAIN = 0.55
 
@@ -47,6 +50,7 @@ class Weather:
     asked: int = 0  # bursts on connections that turned out to be alive
     lost: int = 0  # those of them that went without an answer
     round_trip: float = 0.0  # s
+    darkness: Darkness = field(default_factory=Darkness)
     _round_trips: list[float] = field(default_factory=list)
 
     def note(self, bursts: int) -> None:
@@ -112,19 +116,26 @@ class Rung:
         self.weather = weather
         self.idle_since: tuple[float, float] = (0.0, 0.0)  # boxes saw the last packet between these
         self.settled = False
+        self.late = False  # a busy machine came back to it long after it was to be asked the first time
         self.sent = (0.0, 0.0)  # when the first and the last probe of the last burst had left, at the latest
-        self._began = 0.0  # when that burst began
+        self._bursts: list[float] = []  # when those of this question began
         self._segments = 0
         self._loop = asyncio.get_running_loop()
+
+    @property
+    def bursts(self) -> int:
+        """How often it was asked about the present silence."""
+        return len(self._bursts)
 
     async def settle(self, delay: float) -> bool:
         """Ask, a second and *delay* after connecting, until answered; False if no answer comes."""
         self.weather.note_round_trip(self.wire.look().round_trip)
         await asyncio.sleep(FLOOR + delay)
-        for attempt in range(1, self.weather.bursts + 1):
+        self.late = self._loop.time() - self.wire.look().answered[1] > FLOOR + delay + _LATENESS
+        for _ in range(self.weather.bursts):
             answer = await self.ask()
             if answer is Answer.ALIVE:
-                self.weather.note(attempt)
+                self.weather.note(self.bursts)
                 await self.rest()
                 self.settled = True
                 return True
@@ -139,8 +150,9 @@ class Rung:
         look = self.wire.look()
         self._segments = look.segments
         # A box passed the answer on after the question, and at most a round trip before it came here.
-        first = min(self._began, look.answered[0] - self.weather.round_trip)
-        self.idle_since = first, look.answered[1]
+        question = max(began for began in self._bursts if began <= look.answered[1])
+        self.idle_since = min(question, look.answered[0] - self.weather.round_trip), look.answered[1]
+        self._bursts.clear()
 
     def disturbed(self) -> bool:
         """Tell whether anything arrived in this idle time: then nothing follows from it.
@@ -160,31 +172,42 @@ class Rung:
         return now - self.idle_since[0]
 
     async def ask(self) -> Answer:
-        """Send one burst of probes and wait for an answer."""
-        self._began = self._loop.time()
-        counted = self.wire.look().probes
-        sent: list[float] = []
+        """Send one burst of probes and wait for an answer; one that came late to an earlier burst will do."""
+        answer = self._answer() if self._bursts else None
+        if answer is None:
+            answer = await self._send_burst()
+        if answer is Answer.ALIVE:
+            self.weather.darkness.answered(self._bursts[-1], self._loop.time())
+        return answer
+
+    def _answer(self) -> Answer | None:
+        if self._ended():
+            return Answer.ENDED
+        # The answer before was a silence earlier: there is no mistaking one for the other.
+        return Answer.ALIVE if self.wire.look().answered[1] >= self._bursts[0] else None
+
+    async def _send_burst(self) -> Answer:
+        began = self._loop.time()
+        self._bursts.append(began)
+        counted, sent = self.wire.look().probes, list[float]()
 
         def look() -> Answer | None:
-            if self._ended():
-                return Answer.ENDED
-            seen, now = self.wire.look(), self._loop.time()
             # A busy kernel may send later than it was told to; that it has sent shows in its count.
+            seen, now = self.wire.look(), self._loop.time()
             sent.extend([now] * (seen.probes - counted - len(sent)))
-            # The answer before was at least half a second earlier: there is no mistaking one for the other.
-            return Answer.ALIVE if seen.answered[1] >= self._began else None
+            return self._answer()
 
-        answer = Answer.ENDED if self._ended() else None
+        answer = self._answer()
         try:
             for _ in range(self.weather.burst):
                 if answer is None:
                     self.wire.probe()
                     await asyncio.sleep(_GAP)
                     answer = look()
-            patience, wait = self._loop.time() + _PATIENCE + 3 * self.weather.round_trip, _GAP
-            while answer is None and self._loop.time() < patience:
+            patience, wait = _PATIENCE + 3 * self.weather.round_trip, _GAP
+            while answer is None and self._loop.time() < (sent[-1] if sent else began + _LATEST) + patience:
                 await asyncio.sleep(wait)
-                wait *= 2
+                wait = min(2 * wait, _PATIENCE / 2)
                 answer = look()
         finally:
             self.wire.hush()
@@ -197,5 +220,5 @@ class Rung:
 
     async def pause(self) -> None:
         """Wait until another burst makes sense."""
-        again = self._began + AGAIN + self.weather.round_trip
+        again = self._bursts[-1] + AGAIN + self.weather.round_trip
         await asyncio.sleep(max(_GAP, again - self._loop.time()))

@@ -9,7 +9,8 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from keptalive import platforms
@@ -28,6 +29,8 @@ LONGEST = 720.0
 CONNECTIONS = 50
 #: New connections a second: what no server or firewall takes for an attack.
 RATE = 10.0
+_TICKETS = 1.0  # s within which a TLS server sends what belongs to the handshake (RFC 8446, 4.6.1)
+_MOST = 1000  # connections: what a process may have open as systems come, nearly; 1 % takes 50
 _FEWEST = 4  # connections: one climbs, one bears witness, one refines, one is kept for the last question
 
 
@@ -48,6 +51,8 @@ class Session:
             raise BadInput(f"precision {goal.precision:g} is not between 0.0001 and 1")
         if goal.connections < _FEWEST:
             raise BadInput(f"{goal.connections} connections are too few: it takes {_FEWEST}")
+        if goal.connections > _MOST:
+            raise BadInput(f"{goal.connections} connections are too many: it takes {_MOST:,} at most")
         if not 2 <= goal.longest <= 32000:
             raise BadInput(f"the longest silence must be between 2 and 32,000 s, not {goal.longest:g}")
         if not rate >= 0:
@@ -80,15 +85,15 @@ class Session:
     def _name(self) -> str:
         return f"{self._target.host}:{self._target.port}"
 
+    async def bury(self) -> None:
+        """Make the server forget what an interrupted measurement left in silence."""
+        if self._measurement is not None:
+            await self._measurement.bury()
+
     def result(self) -> ProbeResult:
         """Return what is known now."""
         measurement = self._measurement
         evidence = measurement.evidence if measurement else Evidence()
-        more = []
-        if measurement and measurement.refused:
-            more.append(f"{measurement.refused} of {measurement.connections} connections were not to be had.")
-        if measurement and self._behaviour in ("silent", "reset") and not measurement.narrow:
-            more.append("The bracket is wider than asked for: more connections would make it narrower.")
         return conclude(
             evidence,
             self._behaviour,
@@ -98,8 +103,30 @@ class Session:
             connections=measurement.connections if measurement else 0,
             seconds=measurement.elapsed if measurement else 0.0,
             error=self._error if self._behaviour == "unreachable" else None,
-            more=tuple(more),
+            more=tuple(self._more(measurement)) if measurement else (),
         )
+
+    def _more(self, measurement: Measurement) -> Iterator[str]:
+        """Yield what is to be said of this measurement beside its evidence."""
+        evidence, all_of_them = measurement.evidence, measurement.connections
+        if measurement.refused:
+            yield f"{measurement.refused} of {all_of_them} connections were not to be had."
+        if evidence.shed and evidence.settled:
+            yield (
+                f"The other end closed {len(evidence.shed)} of {all_of_them} connections within a second or "
+                f"two: it does not take so many at once (--connections)."
+            )
+        # Over TLS, what comes early belongs to the handshake.
+        said = [after for after in evidence.first_words.values() if after > _TICKETS or not self._target.tls]
+        if self._target.http is not None and said:
+            yield (
+                f"The request was answered after {statistics.median(said):.1f} s, and longer silences are "
+                f"those of connections where none was pending: a slower path would tell more."
+            )
+        if self._target.http is None and self._behaviour == "closed-by-peer":
+            yield "Where a silent connection is closed, a slow request may hold it: --http PATH."
+        if self._behaviour in ("silent", "reset") and not measurement.narrow:
+            yield "The bracket is wider than asked for: more connections would make it narrower."
 
 
 def probe(

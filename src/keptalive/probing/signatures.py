@@ -74,6 +74,7 @@ class Evidence:
     acknowledged: bool | None = None  # data sent where no probe is answered: was it acknowledged?
     disturbed: int = 0  # silences in a row in which something arrived that was no data
     talk: Counter[int] = field(default_factory=Counter)  # rung -> silences in which data arrived
+    first_words: dict[int, float] = field(default_factory=dict)  # rung -> s from connecting to first data
     died_young: int = 0  # in a row: silences survived before that killed now, and no old connection answered
     outage: bool = False  # nobody answered for long
     loss: float = 0.0  # share of bursts without an answer on living connections
@@ -194,7 +195,7 @@ def caveats(evidence: Evidence, behaviour: Behaviour) -> list[str]:
         said.append("Even a connection that was idle for one second was dead: no keepalive is fast enough.")
     if behaviour == "closed-by-peer":
         said.append(
-            "The path may allow longer silences than that: to find out, probe a server that does not close, "
-            "such as keptalive serve, or let a slow request hold the connections (--http PATH)."
+            "No keepalive changes when it closes. The path may allow longer silences than that: to find out, "
+            "probe a server that does not close, such as keptalive serve."
         )
     return said

@@ -42,7 +42,7 @@ class Target:
 
     def __post_init__(self) -> None:
         """Refuse what can be no target. Raises BadInput."""
-        if not self.host or any(character.isspace() for character in self.host):
+        if not self.host or any(character.isspace() or character in "[]" for character in self.host):
             raise BadInput(f"{self.host!r} is not the name or address of a host")
         if not 0 < self.port < 65536:
             raise BadInput(f"{self.port} is not a port: they go from 1 to 65535")
@@ -106,15 +106,21 @@ def parse_target(text: str, *, tls: bool = False, http: str | None = None) -> Ta
     """Read HOST[:PORT], an IPv6 address in brackets if a port follows. Raises BadInput."""
     if "://" in text or "/" in text:
         raise BadInput(f"{text!r} is not HOST[:PORT]: leave out the scheme and the path")
-    host, port = text, ""
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":")
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
+    host, port = split_target(text)
     if port and not (port.isascii() and port.isdigit()):
         raise BadInput(f"{port!r} is not a port: it is a number from 1 to 65535")
     return Target(host, int(port or _PORT), tls, http)
+
+
+def split_target(text: str) -> tuple[str, str]:
+    """Return the host and the port of HOST[:PORT], as they are written; the port is "" if there is none."""
+    if text.startswith("["):
+        host, end, rest = text[1:].partition("]")
+        return (host, rest[1:]) if rest[:1] == ":" or (end and not rest) else (text, "")
+    if text.count(":") == 1:
+        host, _, port = text.partition(":")
+        return host, port
+    return text, ""
 
 
 async def _shake_hands(

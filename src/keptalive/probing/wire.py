@@ -59,6 +59,7 @@ class End(NamedTuple):
 
     kind: Literal["fin", "reset", "error"]
     at: float
+    errno: int = 0
 
 
 class Wire(Protocol):
@@ -125,7 +126,7 @@ class TcpWire:
         try:
             await self._loop.sock_connect(self._socket, self._address)
             self._local = self._socket.getsockname()
-            set_options(self._socket, option_values(_ARMED))
+            self._arm()
             self.connected = self.look().answered[0]  # the moment of the handshake, however late this runs
             if self._greet is not None:
                 await self._greet(self._socket)
@@ -133,6 +134,11 @@ class TcpWire:
             self.close()
             raise
         self._loop.add_reader(self._socket, self._readable)
+
+    def _arm(self) -> None:
+        """Turn keepalive on, and its first probe far away."""
+        if self._socket is not None:
+            set_options(self._socket, option_values(_ARMED))
 
     def _open(self) -> socket.socket:
         sock = self._make_socket(self._family)
@@ -146,26 +152,27 @@ class TcpWire:
             data = self._socket.recv(1 << 16)
         except BlockingIOError:
             return
-        except ConnectionResetError:
-            self._ended("reset")
-        except OSError:
-            self._ended("error")
+        except ConnectionResetError as error:
+            self._ended("reset", error.errno)
+        except OSError as error:
+            self._ended("error", error.errno)
         else:
             if data:
-                self._hear()
+                self._hear(data)
             else:
                 self._ended("fin")
 
-    def _hear(self) -> None:
+    def _hear(self, data: bytes) -> None:
+        """Note when something was said; what, matters to nobody here."""
         now = self._loop.time()
         if self.heard is not None and now - self.heard > FAREWELL:
             self.heard_before = self.heard
         self.heard = now
         self._changed()
 
-    def _ended(self, kind: Literal["fin", "reset", "error"]) -> None:
+    def _ended(self, kind: Literal["fin", "reset", "error"], errno: int | None = 0) -> None:
         assert self._socket is not None
-        self.end = End(kind, self._loop.time())
+        self.end = End(kind, self._loop.time(), errno or 0)
         self._loop.remove_reader(self._socket)
         self._changed()
 

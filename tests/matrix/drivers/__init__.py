@@ -48,9 +48,30 @@ _DRIVERS = {
 
 CLIENTS = tuple(_DRIVERS)
 
+# The SDKs that people hang with, and libraries with sockets of their own in C: they have tests of their own.
+_SDK_DRIVERS = {
+    "kubernetes": "kubernetes:Kubernetes",
+    "google-genai": "google_genai:Genai",
+    "google-genai, async": "google_genai:AsyncGenai",
+    "elasticsearch": "elasticsearch:Elastic",
+    "elasticsearch, async": "elasticsearch:AsyncElastic",
+    "litellm": "litellm:Litellm",
+    "litellm, async": "litellm:AsyncLitellm",
+    "azure-storage-blob": "azure:Blobs",
+    "azure-storage-blob, async": "azure:AsyncBlobs",
+    "databricks-sdk": "databricks:Workspace",
+    "databricks-sql-connector": "databricks:Sql",
+    "redis": "redis:Redis",
+    "psycopg": "postgres:Psycopg",
+    "psycopg2": "postgres:Psycopg2",
+    "grpcio": "grpc:Grpc",
+}
+
+SDKS = tuple(_SDK_DRIVERS)
+
 
 def driver(client: str) -> type[Driver]:
     """Return the class that drives *client*."""
-    module, _, name = _DRIVERS[client].partition(":")
+    module, _, name = {**_DRIVERS, **_SDK_DRIVERS}[client].partition(":")
     cls: type[Driver] = getattr(import_module(f"matrix.drivers.{module}"), name)
     return cls

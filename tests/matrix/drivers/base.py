@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
 
 from matrix.cells import MATRIX, RETRY_AFTER, SCENARIOS, Cell, Scenario, Target
+from matrix.server import ANSWER
 
 Story = Callable[[], Coroutine[Any, Any, str]]
 
@@ -54,6 +55,8 @@ class Driver:
     run: ClassVar[Callable[[Story], str]] = staticmethod(blocking)
     #: What it talks to, a kind of the server's.
     server: ClassVar[str] = "http"
+    #: What the server's answer says of itself, beside its length.
+    answer_headers: ClassVar[str] = "Content-Type: application/json"
     #: Which scenarios of the matrix the client has; of two at once it must have both.
     matrix: ClassVar[tuple[str, ...]] = tuple(MATRIX)
     #: What its retry answers to, a key of RETRY_AFTER.
@@ -74,12 +77,17 @@ class Driver:
     def missing(cls, scenario: str) -> list[str]:
         """Return the libraries that a scenario needs and that are not installed."""
         needs = cls.needs + (cls.socks_needs if scenario == "socks" else ())
-        return [library for library in needs if importlib.util.find_spec(library) is None]
+        return [library for library in needs if not _is_installed(library)]
 
     @classmethod
     def scenario(cls, name: str) -> Scenario:
         """Return a scenario as this client has it."""
         return RETRY_AFTER[cls.retries_after] if name == "retry" else SCENARIOS[name]
+
+    @classmethod
+    def answer(cls) -> str:
+        """Return what the server answers with, each character a byte."""
+        return ANSWER
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
@@ -93,6 +101,10 @@ class Driver:
         """Ask once; return the whole answer."""
         raise NotImplementedError
 
+    def to_hold(self, target: Target) -> list[Any]:
+        """Return what of it hold() is to be given."""
+        return [target]
+
     async def close(self, target: Target) -> None:
         """Close what was opened."""
         target.close()
@@ -100,6 +112,13 @@ class Driver:
     def request_head(self) -> bytes:
         """Return a request written by hand, for drivers of bare connections."""
         return (f"{self.method} / HTTP/1.1\r\nHost: {self.cell.host}\r\nContent-Length: 0\r\n\r\n").encode()
+
+
+def _is_installed(library: str) -> bool:
+    try:
+        return importlib.util.find_spec(library) is not None
+    except ModuleNotFoundError:
+        return False  # not even the package that it would be in
 
 
 def answer_within(message: bytes) -> str | None:
@@ -112,3 +131,23 @@ def answer_within(message: bytes) -> str | None:
         if name == "content-length":
             return body.decode() if len(body) >= int(value) else None
     return None
+
+
+class Sdk(Driver):
+    """Drives something that people hang with, in the ways in which it can be protected."""
+
+    #: "held", "installed", its "own" parameters, "run" (keptalive run); and "switch", if it has one that
+    #: turns keepalive on with figures that nobody asked for.
+    ways: ClassVar[tuple[str, ...]] = ("held", "installed")
+    #: What its sockets have if nobody does anything, and with its switch: a policy, or "" for off.
+    by_itself: ClassVar[str] = ""
+    switch: ClassVar[str] = ""
+    #: Whether its own parameters make the kernel send probes.
+    own_probes: ClassVar[bool] = True
+    #: Variables by which alone its own parameters can be set, in a process of their own.
+    environment: ClassVar[dict[str, str]] = {}
+
+    @classmethod
+    def in_a_process_of_its_own(cls) -> tuple[str, ...]:
+        """Return the ways in which a whole process is protected, so that nothing else can go on in it."""
+        return ("run", "own") if cls.environment else ("run",)

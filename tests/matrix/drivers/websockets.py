@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 from matrix.cells import Target
@@ -16,9 +17,13 @@ class Sync(Driver):
     bodies = ()
     server = "websocket"
 
-    def _where(self) -> tuple[str, dict[str, Any]]:
+    def _where(self, connect: Any) -> tuple[str, dict[str, Any]]:
         cell = self.cell
-        options: dict[str, Any] = {"proxy": cell.proxy, "ping_interval": None}
+        options: dict[str, Any] = {}
+        if "ping_interval" in signature(connect).parameters:  # before websockets 15 only asyncio had pings
+            options["ping_interval"] = None
+        if cell.proxy:  # before websockets 15 there was no such parameter
+            options["proxy"] = cell.proxy
         if cell.scenario.tls:
             options["ssl"] = cell.context()
         return cell.url.replace("http", "ws", 1), options
@@ -26,7 +31,7 @@ class Sync(Driver):
     async def open(self) -> Target:
         from websockets.sync.client import connect
 
-        url, options = self._where()
+        url, options = self._where(connect)
         return connect(url, **options)
 
     async def fetch(self, target: Target) -> str:
@@ -40,7 +45,7 @@ class Asyncio(Sync):
     async def open(self) -> Target:
         from websockets.asyncio.client import connect
 
-        url, options = self._where()
+        url, options = self._where(connect)
         return await connect(url, **options)
 
     async def fetch(self, target: Target) -> str:

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from keptalive.errors import LabError
-from keptalive.lab.control import Helper
+from keptalive.lab.event import LabEvent
 from keptalive.lab.faults import Faults
-from keptalive.lab.interface import Lab, LabEvent
+from keptalive.lab.interface import Lab
+from keptalive.lab.relay_handle import RelayHandle
 
 _LOOPBACK, _LOOPBACK6 = "127.0.0.1", "::1"
 
@@ -27,16 +28,11 @@ class RelayLab(Lab):
     host = _LOOPBACK
 
     def __init__(self, faults: Faults) -> None:
-        refusal = faults.refusal(self.engine)
-        if refusal:
-            raise LabError(refusal)
-        self._relay = Helper("keptalive.lab.relay")
+        self._relay = RelayHandle(faults)
         super().__init__()
         self.host6 = _LOOPBACK6 if _has_ipv6() else None
         self._reached: dict[int, int] = {}  # a port of the server's side -> the relay's port for it
-        self._events: list[LabEvent] = []
         try:
-            self._relay.ask("start", faults=str(faults))
             self.port = self._open(self._server.ask("listen", hosts=[_LOOPBACK], port=0)["port"])
         except BaseException:
             self.close()
@@ -44,8 +40,7 @@ class RelayLab(Lab):
 
     def _open(self, port: int) -> int:
         hosts = [self.host] if self.host6 is None else [self.host, self.host6]
-        front: int = self._relay.ask("open", hosts=hosts, to=[_LOOPBACK, port])["port"]
-        return front
+        return self._relay.open(hosts, [(_LOOPBACK, port)])
 
     def _open_tls(self) -> tuple[int, str]:
         names = [_LOOPBACK, _LOOPBACK6, "localhost"]
@@ -64,22 +59,19 @@ class RelayLab(Lab):
         return socket.socket(family, socket.SOCK_STREAM)
 
     def expire_now(self) -> None:
-        """Make every relayed connection deaf."""
-        self._relay.ask("expire")
+        """End every relayed connection as if it had been idle for too long."""
+        self._relay.expire()
 
     @property
     def events(self) -> list[LabEvent]:
         """Which connections were forgotten so far, when and why."""
-        with self._lock:
-            while more := self._relay.ask("events", after=len(self._events))["events"]:
-                self._events += [LabEvent(*event) for event in more]
-            return list(self._events)
+        return self._relay.events()
 
     def _popen_in(self, side: str, argv: Sequence[str], options: dict[str, Any]) -> subprocess.Popen[Any]:
         command: subprocess.Popen[Any] = subprocess.Popen(argv, **options)
         handle = os.pidfd_open(command.pid)
         try:
-            self._relay.ask("adopt", [handle])
+            self._relay.adopt(handle)
         except LabError:
             command.kill()
             command.wait()

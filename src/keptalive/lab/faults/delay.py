@@ -13,7 +13,7 @@ _LONGEST = 60_000.0  # ms: beyond it no connection can be made
 
 @dataclass(frozen=True)
 class Delay(Fault):
-    """Deliver each packet *milliseconds* later."""
+    """Deliver each packet *milliseconds* later: a round trip takes twice as much."""
 
     name: ClassVar[str] = "delay"
     syntax: ClassVar[str] = "delay:MILLISECONDS"

@@ -19,7 +19,7 @@ from keptalive.lab.faults.fault import Fault, seconds, written
 
 @dataclass(frozen=True)
 class OneWay(Fault):
-    """Drop what *side* sends once it has sent nothing for *seconds*; the other direction stays open."""
+    """Drop what the named side sends once it has sent nothing for *seconds*; the other way stays open."""
 
     name: ClassVar[str] = "one-way"
     syntax: ClassVar[str] = "one-way:client|server:SECONDS"

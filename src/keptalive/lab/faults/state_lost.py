@@ -2,6 +2,10 @@
 
 Connections that were open at TIME get no packet from the server any more but these RSTs; new ones work.
 Keepalive shortens the wait, since a probe gets the RST; it cannot bring the answer back.
+
+The firewall does it in the server's name, and lets nothing of the old connections through: no program that
+had them is there after a reboot to see a difference. To destroy the server's sockets instead would send RSTs
+at once, which a reboot does not, and needs a kernel built for it.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from keptalive.lab.faults.fault import Fault, seconds, written
 
 @dataclass(frozen=True)
 class StateLost(Fault):
-    """Forget, at *time*, every connection in the server's name: RST to what the client then sends."""
+    """Have the server forget every connection at *time*, as if it rebooted: RST to what comes then."""
 
     name: ClassVar[str] = "state-lost"
     syntax: ClassVar[str] = "state-lost@TIME"

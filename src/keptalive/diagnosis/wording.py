@@ -1,0 +1,166 @@
+"""A verdict in words: its sentence with figures, and what was seen, arm by arm.
+
+Rule: pure; every figure is from the evidence. What comes from the network (an error's name, a header) is
+passed on as it is: who prints, escapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from keptalive.diagnosis.evidence import Arm, Control, Evidence
+from keptalive.diagnosis.fates import Fate, fate, forgets, last_silence
+from keptalive.diagnosis.remedies import MEANINGS, code_for
+from keptalive.diagnosis.result import Diagnosis, Verdict
+from keptalive.diagnosis.verdicts import Ruling, judge
+from keptalive.errors import PolicyError
+from keptalive.policy import Policy
+from keptalive.probing.result import ProbeResult
+
+#: Verdicts whose remedy is a policy.
+_WITH_POLICY = ("forgotten-silently", "forgotten-reset", "idle-too-long", "interval-too-long")
+
+
+def conclude(evidence: Evidence) -> Diagnosis:
+    """Judge, and put the verdict into words."""
+    ruling = judge(evidence)
+    meaning = MEANINGS[ruling.verdict]
+    policy = _policy(evidence, ruling.verdict)
+    return Diagnosis(
+        verdict=ruling.verdict,
+        sentence=meaning.sentence.format_map(_figures(evidence, ruling)),
+        because=tuple(_because(evidence)),
+        keepalive_helps=meaning.helps,
+        policy=policy,
+        steps=meaning.steps,
+        code=code_for(policy),
+        also_possible=ruling.also,
+        evidence=evidence,
+    )
+
+
+def _policy(evidence: Evidence, verdict: Verdict) -> Policy | None:
+    """Return what to use: by the measured timeout, else what the held arm proved."""
+    if verdict not in _WITH_POLICY:
+        return None
+    ladder, held = evidence.ladder, evidence.held
+    if ladder is not None and forgets(ladder) and ladder.policy is not None:
+        return ladder.policy
+    if held is None or held.timers is None:
+        return None
+    timers = held.timers
+    try:
+        if verdict == "interval-too-long":
+            return Policy.for_idle_timeout(timers.idle)  # such a silence was survived
+        if verdict == "idle-too-long":
+            return None
+        return Policy(timers.idle, min(timers.idle, timers.interval), timers.count, timers.user_timeout)
+    except PolicyError:
+        return None
+
+
+# -- the sentence ---------------------------------------------------------------------------------------
+
+
+def _figures(evidence: Evidence, ruling: Ruling) -> dict[str, object]:
+    """Return what the sentences of `remedies` may name; "" where it is not known."""
+    held = evidence.held
+    last = evidence.arms[-1] if evidence.arms else None
+    waited = max((arm.waited for arm in evidence.arms if arm.waited is not None), default=None)
+    statuses = sorted({arm.status or 0 for arm in evidence.arms if arm.outcome == "answered"})
+    plain_answered = evidence.plain is not None and evidence.plain.outcome == "answered"
+    pending = any(arm.outcome == "pending" for arm in evidence.arms)
+    after = "" if waited is None else f" after {waited:.1f} s"
+    answered = f" (status {', '.join(str(status) for status in statuses)}{after})" if statuses else ""
+    return {
+        "silence": _silence(evidence),
+        "waited": after,
+        "waiting": f"; none after {evidence.seconds:.0f} s, and its connection lives" if pending else "",
+        "answered": "" if pending else answered,
+        "status": next(iter(statuses), ""),
+        "timers": "" if held is None else f" ({held.timers})",
+        "harm": ", it ends requests that would have been answered" if plain_answered else "",
+        "error": "" if last is None or last.error is None else f" ({last.error})",
+        "also": f"; it may be {' or '.join(ruling.also)}" if ruling.also else "",
+    }
+
+
+def _silence(evidence: Evidence) -> str:
+    """Return " for so long", from the measurement, or from the arm that died of it."""
+    ladder = evidence.ladder
+    if ladder is not None and forgets(ladder) and ladder.dead_at is not None:
+        if ladder.alive_at is not None:
+            return f" for {ladder.alive_at:.1f} to {ladder.dead_at:.1f} s"
+        return f" for {ladder.dead_at:.1f} s"
+    plain = evidence.plain
+    if plain is not None and plain.outcome in ("pending", "reset") and (plain.pokes or plain.ended_at):
+        return f" for {last_silence(plain):.0f} s or less"
+    return ""
+
+
+# -- what was seen ----------------------------------------------------------------------------------------
+
+
+def _because(evidence: Evidence) -> Iterator[str]:
+    for arm in evidence.arms:
+        yield _told(arm, evidence.seconds)
+    if evidence.plain is None and evidence.held is not None and evidence.held.connected_at is not None:
+        yield "The request was sent once, held: it may not be repeated without --twice."
+    if evidence.control is not None:
+        yield _control(evidence.control)
+    if evidence.ladder is not None and evidence.ladder.alive_at is not None:
+        yield _ladder(evidence.ladder)
+    if evidence.request.proxy is not None:
+        source = " (from the environment)" if evidence.request.proxy_from == "environment" else ""
+        yield (
+            f"All of it went through the proxy {evidence.request.proxy}{source}: what was seen of "
+            f"connections is about the way to the proxy."
+        )
+
+
+def _told(arm: Arm, seconds: float) -> str:
+    name = f"Held ({arm.timers})" if arm.held else "Plain"
+    after = "" if arm.waited is None else f" after {arm.waited:.1f} s"
+    probes = ""
+    if arm.held and arm.answered_probes:
+        probes = (
+            f"; {arm.answered_probes} keepalive probe{'s' * (arm.answered_probes > 1)} answered meanwhile"
+        )
+    elif arm.held and arm.outcome in ("timed-out", "pending"):
+        probes = "; no keepalive probe was answered"
+    silent = f" ({arm.pokes[0].idle_for:.1f} s silent)" if arm.pokes else ""
+    by_data = ", nor was data acknowledged" if any(poke.kind == "data" for poke in arm.pokes) else ""
+    said = {
+        Fate.ANSWERED: f"answered with status {arm.status}{after}",
+        Fate.LATE: f"answered with status {arm.status}{after}, just after its connection had been asked",
+        Fate.CLOSED: f"closed by the other end{after}, {_cut(arm)}",
+        Fate.RESET: f"reset{after}, {_cut(arm)}",
+        Fate.GAVE_UP: f"given up by this kernel{after} ({arm.error})",
+        Fate.UNCONNECTED: f"no connection ({arm.error})",
+        Fate.ALIVE: f"no answer in {seconds:.0f} s, but its connection is alive",
+        Fate.DEAD_SILENT: f"no answer, and its connection{silent} is dead: probes were not answered{by_data}",
+        Fate.DEAD_RESET: f"no answer, and its connection{silent} is dead: a probe brought a reset",
+        Fate.WAITING: f"no answer in {seconds:.0f} s",
+    }[fate(arm, seconds)]
+    return f"{name}: {said}{probes}."
+
+
+def _cut(arm: Arm) -> str:
+    if arm.status is None:
+        return "before any answer"
+    return f"in the middle of an answer (status {arm.status}, {arm.bytes_received} bytes of its body)"
+
+
+def _control(control: Control) -> str:
+    if not control.connected:
+        return f"Control: a fresh connection was not to be had ({control.error})."
+    if control.probes == "answered":
+        return "Control: a fresh connection answers probes."
+    data = " but acknowledges data" if control.data == "answered" else ""
+    return f"Control: a fresh connection does not answer probes{data}."
+
+
+def _ladder(ladder: ProbeResult) -> str:
+    sure = "" if ladder.sure or ladder.dead_at is None else " (not complete)"
+    dead = "" if not forgets(ladder) else f", dead after {ladder.dead_at:.2f} s"
+    return f"Idle connections, {ladder.connections} of them: alive after {ladder.alive_at:.2f} s{dead}{sure}."

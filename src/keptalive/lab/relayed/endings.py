@@ -1,0 +1,145 @@
+"""What becomes of a flow that was idle for too long: one small class for each way.
+
+Rule: an ending takes a flow that the relay has let go of, and is all that has to do with it from then on.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLRDHUP
+
+from keptalive.lab.faults import Fault
+from keptalive.lab.faults.idle_close import IdleClose
+from keptalive.lab.faults.idle_drop import IdleDrop
+from keptalive.lab.faults.idle_reset import IdleReset
+from keptalive.lab.faults.idle_reset_both import IdleResetBoth
+from keptalive.lab.flows import Flow, Leg, deafen
+from keptalive.lab.relayed.piece import Site
+from keptalive.lab.silence import count
+
+_SHORTEST = 0.02  # s between two looks for probes of strangers; more where there are many:
+_EACH = 50e-6  # s for each, as a look takes a microsecond: 2 % of the CPU
+
+
+class Ending:
+    """A way to end flows."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def end(self, flow: Flow) -> None:
+        """End *flow* in this way."""
+
+    def set_dark(self, dark: bool) -> None:
+        """Let what came to an end here hear nothing, or hear again."""
+
+    def close(self) -> None:
+        """End for good what was left open."""
+
+
+class Drop(Ending):
+    """Forget it, and tell nobody."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self._forgotten: list[Flow] = []
+
+    def end(self, flow: Flow) -> None:
+        """Make both ends talk to nobody, as long as the relay lives."""
+        flow.forget()
+        self._forgotten.append(flow)
+
+    def close(self) -> None:
+        """Reset what was forgotten."""
+        for flow in self._forgotten:
+            flow.reset()
+
+
+class ResetNext(Ending):
+    """Forget it, and answer the next packet of either end with an RST, to that end alone.
+
+    Data, and a FIN, are answered at once. A probe is answered twice: by the kernel with an ACK, since for
+    the kernel the connection is alive, and with the RST as soon as the relay sees it, 20 ms later at most
+    with up to 200 such connections.
+    """
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self._strangers: dict[Leg, bytes] = {}
+        self._awake = False
+
+    def end(self, flow: Flow) -> None:
+        """Wait for what either end sends next."""
+        for leg in flow.legs:
+            leg.unwatch()
+            self._strangers[leg] = count(leg.sock)
+            events = 0 if leg.ended else EPOLLIN | EPOLLRDHUP  # a FIN that came before is nothing new
+            self._site.poller.watch(leg.sock.fileno(), partial(self._spoke, leg), events)
+            deafen(leg.sock, self._site.dark)
+        if not self._awake:
+            self._awake = True
+            self._site.poller.at(time.monotonic() + _SHORTEST, self._look)
+
+    def set_dark(self, dark: bool) -> None:
+        """As for any connection."""
+        for leg in self._strangers:
+            deafen(leg.sock, dark)
+
+    def close(self) -> None:
+        """Reset those that nobody has used since."""
+        for leg in list(self._strangers):
+            self._forget(leg)
+
+    def _spoke(self, leg: Leg, mask: int) -> None:
+        if mask & (EPOLLERR | EPOLLHUP):
+            self._forget(leg)  # its peer has reset it: nobody is there to be told
+        else:
+            self._answer(leg)
+
+    def _look(self) -> None:
+        """Look for those that sent something without a byte."""
+        for leg, seen in list(self._strangers.items()):
+            if count(leg.sock) != seen:
+                self._answer(leg)
+        self._awake = bool(self._strangers)
+        if self._awake:
+            pause = max(_SHORTEST, _EACH * len(self._strangers))
+            self._site.poller.at(time.monotonic() + pause, self._look)
+
+    def _answer(self, leg: Leg) -> None:
+        who = "client" if leg is leg.flow.client else "server"
+        detail = f"{leg.flow.name}: RST to the {who}, which sent something"
+        self._site.record("reset", detail, "firewall")
+        self._forget(leg)
+
+    def _forget(self, leg: Leg) -> None:
+        del self._strangers[leg]
+        leg.reset()
+
+
+class ResetBoth(Ending):
+    """Send an RST to both ends, at once."""
+
+    def end(self, flow: Flow) -> None:
+        """Reset both connections."""
+        self._site.record("reset", f"{flow.name}: RST to both ends", "firewall")
+        flow.reset()
+
+
+class Close(Ending):
+    """Send a FIN to both ends, at once."""
+
+    def end(self, flow: Flow) -> None:
+        """Close both connections."""
+        self._site.record("closed", f"{flow.name}: FIN to both ends", "firewall")
+        flow.close()
+
+
+#: How each fault that expires flows ends them; without one, it is in silence.
+ENDINGS: dict[type[Fault], type[Ending]] = {
+    IdleDrop: Drop,
+    IdleReset: ResetNext,
+    IdleResetBoth: ResetBoth,
+    IdleClose: Close,
+}

@@ -1,0 +1,273 @@
+"""Evidence to verdict: the signatures that were measured, and what may never be said, whatever was seen."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+
+from diagnosis.causes import CAUSES
+from diagnosis.specimens import CONTROLS, LADDERS, arm, evidence
+from keptalive.diagnosis.evidence import Evidence, Timers
+from keptalive.diagnosis.fates import Fate, fate
+from keptalive.diagnosis.remedies import MEANINGS
+from keptalive.diagnosis.result import Verdict
+from keptalive.diagnosis.verdicts import judge
+from keptalive.diagnosis.wording import conclude
+
+EAGER, LAZY, GAPPED = Timers(2, 1, 3), Timers(7, 1, 3), Timers(2, 75, 3)
+
+
+class Plain:
+    """The plain arm, by what became of it."""
+
+    answered, late, alive = arm(Fate.ANSWERED), arm(Fate.LATE), arm(Fate.ALIVE)
+    busy, timeout = arm(Fate.ANSWERED, status=429), arm(Fate.ANSWERED, status=504)
+    silent, dead_by_reset = arm(Fate.DEAD_SILENT), arm(Fate.DEAD_RESET)
+    reset, closed, unconnected = arm(Fate.RESET), arm(Fate.CLOSED), arm(Fate.UNCONNECTED)
+    waiting = arm(Fate.WAITING)
+    none = None
+
+
+class Held:
+    """The held arm."""
+
+    answered, alive = arm(Fate.ANSWERED, EAGER), arm(Fate.ALIVE, EAGER)
+    quick, timeout = arm(Fate.ANSWERED, EAGER, waited=1.0), arm(Fate.ANSWERED, EAGER, status=504)
+    closed, closed_later = arm(Fate.CLOSED, EAGER), arm(Fate.CLOSED, EAGER, waited=9.0)
+    reset, reset_later = arm(Fate.RESET, EAGER), arm(Fate.RESET, EAGER, waited=9.0)
+    reset_by_probe = arm(Fate.RESET, EAGER, answered_probes=1, waited=4.1)
+    reset_between_probes = arm(Fate.RESET, EAGER, answered_probes=1, waited=3.0)
+    reset_by_first_probe = arm(Fate.RESET, LAZY, answered_probes=0, waited=7.2)
+    reset_before_probes = arm(Fate.RESET, LAZY, answered_probes=0)
+    gave_up = arm(Fate.GAVE_UP, EAGER)  # after answers
+    gave_up_unheard = arm(Fate.GAVE_UP, EAGER, answered_probes=0)
+    gave_up_lazily = arm(Fate.GAVE_UP, LAZY, answered_probes=0)
+    gave_up_in_a_gap = arm(Fate.GAVE_UP, GAPPED, answered_probes=1, waited=80.0, last_answered_at=2.0)
+    unconnected = arm(Fate.UNCONNECTED, EAGER)
+    waiting = arm(Fate.WAITING, EAGER, answered_probes=0)
+
+
+S = evidence  # what was seen
+OUT: tuple[Verdict, ...] = ("state-lost", "outage")
+ALL: tuple[Verdict, ...] = ("slow-server", "forgotten-silently", "forgotten-reset")
+
+# What was seen of both arms, by a fresh connection and by the measurement; what follows, and what it may be.
+TABLE: list[tuple[Evidence, Verdict, tuple[Verdict, ...]]] = [
+    # nothing is lost
+    (S(Plain.answered, Held.answered), "slow-server", ()),
+    (S(Plain.busy, Held.answered), "slow-server", ()),
+    (S(Plain.alive, Held.answered), "slow-server", ()),
+    (S(Plain.answered, Held.alive), "slow-server", ()),
+    (S(Plain.alive, Held.alive), "slow-server", ("proxy-hop",)),
+    (S(Plain.alive, Held.alive, proxy=True), "proxy-hop", ("slow-server",)),
+    # the path forgets
+    (S(Plain.silent, Held.answered), "forgotten-silently", ()),
+    (S(Plain.silent, Held.alive), "forgotten-silently", ()),
+    (S(Plain.silent, Held.answered, measured="forgets"), "forgotten-silently", ()),
+    (S(Plain.dead_by_reset, Held.answered), "forgotten-reset", ()),
+    (S(Plain.reset, Held.answered, measured="resets"), "forgotten-reset", ()),
+    (S(Plain.reset, Held.answered), "forgotten-reset", ("reset-by-peer",)),
+    # ... says one, and the measurement denies it
+    (S(Plain.silent, Held.answered, measured="lives"), "cannot-tell", ("forgotten-silently", "state-lost")),
+    # the question itself may have brought the answer
+    (S(Plain.late, Held.answered), "cannot-tell", ("forgotten-silently", "slow-server")),
+    # keepalive too slow
+    (S(Plain.silent, Held.gave_up_lazily), "idle-too-long", OUT),
+    (S(Plain.silent, Held.gave_up_lazily, measured="forgets"), "idle-too-long", ()),
+    (S(Plain.silent, Held.gave_up_lazily, measured="lives"), "state-lost", ("outage",)),
+    (S(Plain.dead_by_reset, Held.reset_by_first_probe, measured="resets"), "idle-too-long", ()),
+    (S(Plain.reset, Held.reset_before_probes, measured="resets"), "idle-too-long", ()),
+    (S(Plain.reset, Held.reset_before_probes), "reset-by-peer", ("idle-too-long",)),
+    (S(Plain.silent, Held.gave_up_in_a_gap, measured="forgets"), "interval-too-long", ()),
+    (S(Plain.silent, Held.gave_up_in_a_gap), "interval-too-long", OUT),
+    # probes do not pass
+    (S(Plain.silent, Held.gave_up_unheard, "filtered"), "probes-filtered", ()),
+    (S(Plain.answered, Held.gave_up_unheard, "filtered"), "probes-filtered", ()),
+    (S(Plain.alive, Held.gave_up_unheard, "filtered"), "probes-filtered", ()),
+    (S(Plain.silent, Held.gave_up, "filtered"), "cannot-tell", ("probes-filtered", "outage")),
+    (S(Plain.silent, Held.gave_up, "mute"), "cannot-tell", ("probes-filtered", "outage")),
+    # others end it
+    (S(Plain.timeout, Held.timeout), "gateway-timeout", ()),
+    (S(Plain.timeout, Held.timeout, proxy=True), "gateway-timeout", ("proxy-hop",)),
+    (S(Plain.timeout, Held.answered), "cannot-tell", ("gateway-timeout",)),
+    (S(Plain.silent, Held.timeout), "cannot-tell", ("gateway-timeout", "forgotten-silently")),
+    (S(Plain.closed, Held.closed), "closed-by-peer", ()),
+    (S(Plain.closed, Held.closed_later), "cannot-tell", ("closed-by-peer",)),
+    (S(Plain.closed, Held.answered), "cannot-tell", ("closed-by-peer",)),
+    (S(Plain.silent, Held.closed), "cannot-tell", ("closed-by-peer", "forgotten-silently")),
+    (S(Plain.reset, Held.reset), "reset-by-peer", ()),
+    (S(Plain.reset, Held.reset_later), "cannot-tell", ("reset-by-peer", "forgotten-reset", "state-lost")),
+    (S(Plain.silent, Held.reset), "cannot-tell", ("reset-by-peer", "state-lost", "forgotten-silently")),
+    # something restarted: within a silence that was survived before
+    (S(Plain.dead_by_reset, Held.reset_by_probe), "state-lost", ()),
+    (S(Plain.dead_by_reset, Held.reset_by_probe, "refused"), "state-lost", ()),
+    (S(Plain.dead_by_reset, Held.reset_by_probe, "down"), "cannot-tell", OUT),
+    (S(Plain.dead_by_reset, Held.reset_between_probes), "cannot-tell", ("reset-by-peer", "state-lost")),
+    (
+        S(Plain.dead_by_reset, Held.reset_by_probe, measured="resets"),
+        "cannot-tell",
+        ("forgotten-reset", "reset-by-peer", "state-lost"),
+    ),
+    (S(Plain.silent, Held.gave_up), "state-lost", ("outage",)),
+    (
+        S(Plain.silent, Held.gave_up, measured="forgets"),
+        "cannot-tell",
+        ("forgotten-silently", "outage", "state-lost"),
+    ),
+    # the path is down, or was
+    (S(Plain.silent, Held.gave_up, "down"), "outage", ()),
+    (S(Plain.alive, Held.gave_up), "outage", ()),
+    (S(Plain.answered, Held.gave_up), "outage", ()),
+    (S(Plain.late, Held.gave_up), "outage", ()),
+    (S(Plain.answered, Held.gave_up_unheard), "cannot-tell", ("outage", "probes-filtered")),
+    (S(Plain.closed, Held.gave_up), "cannot-tell", ("outage", "state-lost")),
+    (S(Plain.silent, Held.gave_up, "refused"), "cannot-tell", OUT),
+    (S(Plain.silent, Held.gave_up, "none"), "cannot-tell", ("outage", "idle-too-long", "probes-filtered")),
+    (S(Plain.unconnected, Held.unconnected), "unreachable", ()),
+    (S(Plain.unconnected, Held.answered), "cannot-tell", ("unreachable", "outage")),
+    # interrupted
+    (S(None, None), "cannot-tell", ()),
+    (S(Plain.waiting, Held.waiting, "none"), "cannot-tell", ()),
+    (S(Plain.waiting, Held.answered, "none"), "cannot-tell", ("slow-server", "forgotten-silently")),
+    # the held arm alone
+    (S(None, Held.answered, "none", "forgets"), "forgotten-silently", ()),
+    (S(None, Held.answered, "none", "resets"), "forgotten-reset", ()),
+    (S(None, Held.answered, "none", "lives"), "slow-server", ()),
+    (S(None, Held.quick, "none"), "slow-server", ()),
+    (S(None, Held.answered, "none", "short"), "cannot-tell", ALL),
+    (S(None, Held.timeout, "none"), "gateway-timeout", ()),
+    (S(None, Held.closed, "none"), "closed-by-peer", ()),
+    (S(None, Held.alive), "slow-server", ("proxy-hop",)),
+    (S(None, Held.gave_up, "down"), "outage", ()),
+    (S(None, Held.gave_up_unheard, "filtered"), "probes-filtered", ()),
+    (S(None, Held.gave_up_lazily, measured="forgets"), "idle-too-long", ()),
+    (S(None, Held.gave_up_lazily), "cannot-tell", (*OUT, "idle-too-long")),
+    (S(None, Held.gave_up), "cannot-tell", OUT),
+    (S(None, Held.reset_between_probes), "reset-by-peer", ()),
+    (S(None, Held.reset_by_probe), "cannot-tell", OUT),
+    (S(None, Held.reset_before_probes), "cannot-tell", ("reset-by-peer", "idle-too-long")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", range(len(TABLE)))
+def test_what_follows(row: int) -> None:
+    """Each signature has its verdict, and names what it may be besides."""
+    seen, verdict, also = TABLE[row]
+
+    assert judge(seen) == (verdict, also)
+
+
+def test_every_verdict_can_come() -> None:
+    """Each of the fourteen is in the table, has a meaning, and is what the matrix expects somewhere."""
+    all_of_them = set(get_args(Verdict))
+
+    assert {verdict for _, verdict, _ in TABLE} == all_of_them
+    assert set(MEANINGS) == all_of_them
+    assert {cause.expected for cause in CAUSES.values()} == all_of_them
+
+
+def every_combination() -> list[Evidence]:
+    """Every fate of each arm, with everything that control and measurement can say."""
+    return [
+        evidence(
+            arm(plain),
+            arm(held, timers, answered_probes=probes),
+            control,
+            measured,
+            proxy=(control == "none"),
+        )
+        for plain, held, control, measured in itertools.product(Fate, Fate, CONTROLS, LADDERS)
+        for timers, probes in ((EAGER, 2), (EAGER, 0), (LAZY, 0), (GAPPED, 1))
+        if held is not Fate.ABSENT
+    ]
+
+
+LIVING = {Fate.ANSWERED, Fate.LATE, Fate.ALIVE}
+LOST = {Fate.DEAD_SILENT, Fate.DEAD_RESET, Fate.RESET}
+
+
+def test_what_may_never_be_said() -> None:
+    """Whatever the evidence: no verdict without what it takes."""
+    for seen in every_combination():
+        verdict, also = judge(seen)
+        plain, held = fate(seen.plain, seen.seconds), fate(seen.held, seen.seconds)
+        control, alone = seen.control, plain is Fate.ABSENT
+
+        assert verdict not in also
+        assert len(set(also)) == len(also)
+        if verdict in ("forgotten-silently", "forgotten-reset"):
+            assert held in LIVING
+            assert plain in LOST or (alone and seen.ladder is not None and seen.ladder.dead_at is not None)
+        elif verdict in ("idle-too-long", "interval-too-long"):
+            assert held not in LIVING
+            assert plain in LOST or alone
+        elif verdict == "probes-filtered":
+            assert control is not None
+            assert (control.probes, control.data) == ("silent", "answered")
+            assert held in (Fate.GAVE_UP, Fate.DEAD_SILENT)
+        elif verdict == "slow-server":
+            assert held in LIVING
+            assert plain in LIVING or alone
+        elif verdict == "unreachable":
+            assert {plain, held} <= {Fate.UNCONNECTED, Fate.ABSENT}
+        elif verdict in ("gateway-timeout", "closed-by-peer", "reset-by-peer"):
+            assert plain is held or alone
+        elif verdict == "outage":
+            assert held in (Fate.GAVE_UP, Fate.DEAD_SILENT)
+            assert (control is not None and not control.connected) or plain in LIVING
+        elif verdict == "state-lost":
+            assert control is None or control.connected or control.error == "ECONNREFUSED"
+            assert plain in LOST
+        elif verdict == "proxy-hop":
+            assert seen.request.proxy is not None
+            assert held is Fate.ALIVE
+
+
+def test_every_verdict_in_words() -> None:
+    """Sentences have their figures, keepalive helps where a policy or a hint is given, JSON takes it all."""
+    said: set[str] = set()
+    for seen in [*every_combination(), *(seen for seen, _, _ in TABLE)]:
+        diagnosis = conclude(seen)
+        text = " ".join([diagnosis.sentence, *diagnosis.because])
+        said.add(diagnosis.verdict)
+
+        assert not {"{", "}", "None"} & set(text.replace("(", " ").replace(")", " ").split())
+        assert "  " not in text
+        assert text.endswith(".")
+        assert diagnosis.keepalive_helps is MEANINGS[diagnosis.verdict].helps
+        assert (diagnosis.policy is None) == (not diagnosis.code)
+        if diagnosis.verdict.startswith("forgotten"):
+            assert diagnosis.policy is not None
+    for seen, _, _ in TABLE:
+        interrupted = conclude(replace(seen, interrupted=True))
+        json.dumps(interrupted.row(), allow_nan=False)
+
+    assert said == set(get_args(Verdict))
+
+
+def test_the_policy() -> None:
+    """By the measured timeout where there is one; else what the held arm has proved, and no guess."""
+    measured = conclude(evidence(Plain.silent, Held.answered, measured="forgets"))
+    proved = conclude(evidence(Plain.silent, Held.answered))
+    too_slow = conclude(evidence(Plain.silent, Held.gave_up_lazily))
+
+    assert str(measured.policy) == "1:1:9"
+    assert str(proved.policy) == "2:1:3"
+    assert too_slow.policy is None
+    assert measured.code["first"] == "policy = keptalive.Policy(idle=1, interval=1, count=9)"
+    assert measured.code["any other program"] == "keptalive run --policy 1:1:9 -- COMMAND ..."
+
+
+def test_figures_in_the_sentence() -> None:
+    """The bracket, the time, the status: as measured."""
+    forgotten = conclude(evidence(Plain.silent, Held.answered, measured="forgets"))
+    gateway = conclude(evidence(Plain.timeout, Held.timeout))
+    slow = conclude(evidence(Plain.answered, Held.answered))
+
+    assert "silent for 4.9 to 5.1 s" in forgotten.sentence
+    assert "after 10.0 s, and says so (status 504)" in gateway.sentence
+    assert "(status 200 after 10.0 s)" in slow.sentence
