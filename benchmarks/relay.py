@@ -8,6 +8,9 @@ of their ratios, relay by haproxy: as the clock has it, and by the relaying proc
 other programs on the machine change less. Connections per second are shown, not judged. Of an idle relay
 with as many connections as descriptors allow, up to 10,000, and an idle timeout of 60 s, told is its share
 of one core. To reach: 1 x in bulk and in requests/s; 5 % of a core.
+
+haproxy runs a thread for each core, the relay is one process: with other programs on the machine, who has
+more threads gets more of it, and the ratio by the clock says little. By CPU time it says what the work costs.
 """
 
 from __future__ import annotations
