@@ -194,7 +194,7 @@ def test_what_else_is_said(outcomes: dict[str, Outcome]) -> None:
     assert "no answer" in (outcomes["no answer"][0].error or "")
     assert outcomes["one second"][0].policy is None
     assert outcomes["filtered"][0].policy is None
-    assert outcomes["not that long"][0].alive_at == pytest.approx(6, abs=0.05)
+    assert 5.95 < (outcomes["not that long"][0].alive_at or 0) < 7
     assert "restarted" in " ".join(outcomes["flushed"][0].caveats)
 
 
