@@ -79,6 +79,14 @@ class AfterIdle(Fault):
     def __str__(self) -> str:
         return f"{self.name}:{written(self.seconds)}"
 
+    def refusal(self, engine: str) -> str | None:
+        """Say why *engine* cannot do this; None if it can."""
+        refused = super().refusal(engine)
+        if refused is None and engine == "kernel" and self.seconds % 1:
+            # net.netfilter.nf_conntrack_tcp_timeout_established is a number of seconds.
+            return f"connection tracking counts whole seconds, not {self.seconds:g}"
+        return refused
+
 
 @dataclass(frozen=True)
 class Moment(Fault):

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from keptalive.lab.faults.fault import AfterIdle
-from keptalive.lab.faults.whole_seconds import whole_seconds_in_the_kernel
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,3 @@ class IdleReset(AfterIdle):
     name: ClassVar[str] = "idle-reset"
     syntax: ClassVar[str] = "idle-reset:SECONDS"
     engines: ClassVar[tuple[str, ...]] = ("kernel", "packet", "relay")
-
-    def refusal(self, engine: str) -> str | None:
-        """Say why *engine* cannot do this; None if it can."""
-        return super().refusal(engine) or whole_seconds_in_the_kernel(self.seconds, engine)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from keptalive.lab.faults.fault import AfterIdle
-from keptalive.lab.faults.whole_seconds import whole_seconds_in_the_kernel
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,3 @@ class NatRebind(AfterIdle):
     name: ClassVar[str] = "nat-rebind"
     syntax: ClassVar[str] = "nat-rebind:SECONDS"
     engines: ClassVar[tuple[str, ...]] = ("kernel", "packet")
-
-    def refusal(self, engine: str) -> str | None:
-        """Say why *engine* cannot do this; None if it can."""
-        return super().refusal(engine) or whole_seconds_in_the_kernel(self.seconds, engine)
