@@ -84,7 +84,7 @@ def test_what_the_kernel_repeats_is_no_part_of_the_question() -> None:
     """However long an answer may take on this path: it is waited for once, not after each repetition."""
 
     async def go() -> None:
-        wire = Repeats(clear(), lambda: None)
+        wire = Repeats(clear(timeout=5.0), lambda: None)
         await wire.connect()
         rung = Rung(0, wire, Weather())
         assert await rung.settle(0)
