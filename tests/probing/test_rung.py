@@ -63,6 +63,41 @@ def test_asked_before_and_after_the_timeout() -> None:
     on(clear(timeout=5.0), test)
 
 
+class Repeats(SimulatedWire):
+    """Repeats a probe each second until it is hushed, as the kernel does."""
+
+    _again: asyncio.TimerHandle | None = None
+
+    def _send_probe(self) -> None:
+        super()._send_probe()
+        if self._again is not None:
+            self._again.cancel()
+        self._again = self._loop.call_later(1.0, self._send_probe)
+
+    def hush(self) -> None:
+        super().hush()
+        if self._again is not None:
+            self._again.cancel()
+
+
+def test_what_the_kernel_repeats_is_no_part_of_the_question() -> None:
+    """However long an answer may take on this path: it is waited for once, not after each repetition."""
+
+    async def go() -> None:
+        wire = Repeats(clear(timeout=5.0), lambda: None)
+        await wire.connect()
+        rung = Rung(0, wire, Weather())
+        assert await rung.settle(0)
+        await asyncio.sleep(8)
+        rung.weather.round_trip = 1.0
+        begun = now()
+        assert await asyncio.wait_for(rung.ask(), 60) is Answer.SILENT
+        assert 3 < now() - begun < 5
+        wire.close()
+
+    run(go(), random.Random(1))
+
+
 def test_an_rst_ends_the_question() -> None:
     """The firewall's RST comes at once, and only because it was asked."""
 

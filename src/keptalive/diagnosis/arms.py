@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import os
 import ssl
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from keptalive.sockets import format_address
 CONNECT = 10.0
 _DATA = b"\r\n"  # what a server of HTTP ignores before the next request (RFC 9112, 2.2)
 _DATA_PATIENCE = 1.5  # s for its acknowledgement: two retransmissions
+_ENOUGH = 4  # bursts without an answer, if they took ...
+_LONGEST_QUESTION = 6.0  # s: on a path that lost much so far it would be asked on and on
 _SHOWN = 80  # characters of a header of the response
 #: Ends by which this kernel gave a connection up, or was told that there is no way.
 _GIVEN_UP = {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN}
@@ -184,18 +187,23 @@ class RunningArm:
         self.pokes.append(Poke(begun, "probes", reply, idle_for))
 
     async def _ask_by_probes(self, weather: Weather) -> Reply:
-        rung = Rung(0, self.line, weather)
-        for burst in range(1, 100):
+        rung, begun = Rung(0, self.line, weather), self.now
+        for burst in itertools.count(1):
             answer = await rung.ask()
             if answer is Answer.ALIVE:
                 weather.note(burst)
                 return "answered"
             if answer is Answer.ENDED:
                 return self._end_as_reply()
-            if burst >= weather.bursts:
+            if burst >= weather.bursts or (burst >= _ENOUGH and self.now > begun + _LONGEST_QUESTION):
                 break
             await rung.pause()
         return "silent"
+
+    def note_round_trip(self, weather: Weather) -> None:
+        """Let the questions know how long an answer takes on this path."""
+        if not self.ended:
+            weather.note_round_trip(self.line.look().round_trip)
 
     async def ask_by_data(self) -> None:
         """Ask by two bytes that HTTP ignores: what filters probes lets data pass."""

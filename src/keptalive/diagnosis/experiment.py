@@ -25,6 +25,7 @@ from keptalive.diagnosis.line import Line
 from keptalive.diagnosis.meanwhile import Meanwhile
 from keptalive.diagnosis.questions import Questions
 from keptalive.diagnosis.request import Proxies, Request
+from keptalive.probing.ending import end
 from keptalive.probing.target import Address, Target
 
 _TICK = 0.25  # s between samples
@@ -172,8 +173,7 @@ class Experiment:
                 await examination
         finally:
             if examination is not None:
-                examination.cancel()
-                await asyncio.gather(examination, return_exceptions=True)
+                await end([examination])
 
     async def _tick(self) -> None:
         """Wait for something to happen, but not for long; look at everything."""

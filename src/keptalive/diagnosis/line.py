@@ -148,10 +148,9 @@ class Line(TcpWire):
         try:
             while plain := self._tls.read(_PIECE):
                 self.deliver(plain)
+            self._ended("fin")  # close_notify: no more will come, whatever becomes of the connection beneath
         except ssl.SSLWantReadError:
-            pass  # there is no more for now
-        except ssl.SSLZeroReturnError:
-            self._ended("fin")  # there will be no more, whatever becomes of the connection beneath
+            pass  # no more for now
         except ssl.SSLError:
             self._ended("error")  # no TLS any more: something on the way spoke into it
 

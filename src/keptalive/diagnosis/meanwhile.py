@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from keptalive.diagnosis.request import Request
-from keptalive.errors import KeptaliveError
+from keptalive.probing.ending import end
 from keptalive.probing.ladder import Goal
 from keptalive.probing.result import ProbeResult
 from keptalive.probing.session import LONGEST, Session
@@ -81,11 +81,8 @@ class Meanwhile:
         """Give it up, if it is still under way, and leave nothing behind."""
         if self._task is None or self._session is None:
             return
-        if self._task.done():
-            await asyncio.gather(self._task, return_exceptions=True)
-            return
-        self._task.cancel()
-        try:
-            await self._task
-        except (asyncio.CancelledError, KeptaliveError):
+        under_way = not self._task.done()
+        await end([self._task])
+        await asyncio.gather(self._task, return_exceptions=True)  # what it raised is its own
+        if under_way:
             await self._session.bury()

@@ -48,6 +48,8 @@ class Questions:
 
     async def ask(self, arms: list[RunningArm]) -> None:
         """Make sure that the path is there, then ask; and where probes are of no use, ask by data."""
+        for arm in self._arms:  # of three connections the median counts: one may have been slow to begin
+            arm.note_round_trip(self._weather)
         await self._renew_control()
         await self._wait_for_latecomers()
         await asyncio.gather(*(arm.ask(self._weather) for arm in arms))

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from keptalive.probing.ending import end
 from keptalive.probing.ladder import Goal
 from keptalive.probing.rung import FLOOR, Answer, Rung, Weather
 from keptalive.probing.signatures import Ended, Evidence
@@ -225,9 +226,7 @@ class Crew:
 
     async def stop(self) -> None:
         """End all that is under way, and reset every connection."""
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await end(self.tasks)
         for rung in self.rungs.values():
             rung.wire.close()
 

@@ -189,17 +189,18 @@ class Rung:
     async def _send_burst(self) -> Answer:
         began = self._loop.time()
         self._bursts.append(began)
-        counted, sent = self.wire.look().probes, list[float]()
+        counted, burst, sent = self.wire.look().probes, self.weather.burst, list[float]()
 
         def look() -> Answer | None:
             # A busy kernel may send later than it was told to; that it has sent shows in its count.
             seen, now = self.wire.look(), self._loop.time()
-            sent.extend([now] * (seen.probes - counted - len(sent)))
+            # What it repeats by itself, each second, is no part of the burst: that would never be over.
+            sent.extend([now] * (min(seen.probes - counted, burst) - len(sent)))
             return self._answer()
 
         answer = self._answer()
         try:
-            for _ in range(self.weather.burst):
+            for _ in range(burst):
                 if answer is None:
                     self.wire.probe()
                     await asyncio.sleep(_GAP)
