@@ -144,6 +144,12 @@ LIBRARIES = (
             "uvicorn==0.32.1",
         ),
         ("-m", "not network"),
+        quick=(
+            "client/test_async_client.py",
+            "client/test_client.py",
+            "client/test_proxies.py",
+            "test_timeouts.py",
+        ),
         needs=("pyproject.toml",),
     ),
     Library(
@@ -167,7 +173,7 @@ LIBRARIES = (
             "zlib_ng",
         ),
         ("-m", "not dev_mode and not autobahn and not internal"),
-        quick=("test_client_functional.py", "test_connector.py", "test_proxy_functional.py"),
+        quick=("test_connector.py", "test_proxy_functional.py"),
         # In containers; scripts that test_leaks.py starts itself; timing.
         without=("autobahn", "isolated", "test_benchmarks_"),
         needs=("pytest.ini",),
