@@ -17,6 +17,7 @@ from keptalive.probing.result import ProbeResult
 GATEWAY_TIMEOUTS = (504, 522, 524)
 _CLOSE = 1.0  # s by which ends may differ and still be the same
 _CLOSE_PART = 0.1  # ... or this part of the time
+_SHORTEST_MEMORY = 2.5  # s: no box forgets sooner; who dies so young dies of a restart or an outage
 _PROMPT = 0.3  # s that an answer to a probe may take, beside the timer's lateness
 
 
@@ -132,11 +133,12 @@ def no_probe_had_left(arm: Arm) -> bool:
 
 
 def forgets(ladder: ProbeResult | None) -> bool:
-    """Tell whether idle connections were seen to be forgotten."""
+    """Tell whether idle connections were seen to be forgotten, and not to die of something else."""
     return (
         ladder is not None
         and ladder.dead_at is not None
-        and ladder.behaviour not in ("outage", "probes-filtered", "closed-by-peer")
+        and ladder.dead_at >= _SHORTEST_MEMORY
+        and ladder.behaviour in ("silent", "reset")
     )
 
 

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from keptalive.diagnosis.fates import forgets
 from keptalive.diagnosis.request import Request
 from keptalive.probing.ending import end
 from keptalive.probing.ladder import Goal
@@ -67,8 +68,8 @@ class Meanwhile:
 
     def deadly(self, silence: float) -> bool:
         """Tell whether who was silent for so long should be dead, by a margin."""
-        dead_at = self.dead_at
-        return dead_at is not None and silence > _MARGIN * dead_at
+        result = self.result()
+        return forgets(result) and silence > _MARGIN * ((result and result.dead_at) or 0.0)
 
     def done(self, enough: float | None) -> bool:
         """Tell whether no more is to come, or *enough* seconds of silence were proved harmless."""

@@ -17,6 +17,7 @@ from keptalive.errors import PolicyError
 from keptalive.policy import Policy
 from keptalive.probing.result import ProbeResult
 
+_SURVIVED = 3.0  # s: a silence that was survived is proof, whatever else the measurement has come to
 #: Verdicts whose remedy is a policy.
 _WITH_POLICY = ("forgotten-silently", "forgotten-reset", "idle-too-long", "interval-too-long")
 
@@ -44,7 +45,8 @@ def _policy(evidence: Evidence, verdict: Verdict) -> Policy | None:
     if verdict not in _WITH_POLICY:
         return None
     ladder, held = evidence.ladder, evidence.held
-    if ladder is not None and forgets(ladder) and ladder.policy is not None:
+    survived = None if ladder is None else ladder.alive_at
+    if ladder is not None and (forgets(ladder) or (survived or 0.0) >= _SURVIVED) and ladder.policy:
         return ladder.policy
     if held is None or held.timers is None:
         return None
