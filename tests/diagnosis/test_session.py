@@ -231,19 +231,40 @@ def test_a_server_that_does_not_read() -> None:
 
 def test_a_server_that_ends_tls_but_not_tcp(cacert: str) -> None:
     """Its end is an end, whatever becomes of the connection beneath."""
-    with EndsTls(tls=True) as server:
+    with EndsTls() as server:
         diagnosis = diagnose(server.url(), cacert=cacert)
 
     assert diagnosis.verdict == "closed-by-peer"
 
 
 class EndsTls(NeverReads):
+    """Says close_notify instead of an answer, and leaves TCP as it is."""
+
+    def url(self, path: str = "/") -> str:
+        return f"https://{self.address}{path}"
+
     def serve(self, sock: socket.socket) -> None:
-        assert isinstance(sock, ssl.SSLSocket)
-        sock.recv(1 << 16)
-        sock.settimeout(0)
-        with contextlib.suppress(OSError):
-            sock.unwrap()  # says close_notify, and would wait for the other one
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = authority().server.wrap_bio(incoming, outgoing, server_side=True)
+
+        def until_done(work: Callable[[], object]) -> None:
+            while True:
+                try:
+                    work()
+                except ssl.SSLWantReadError:
+                    sock.sendall(outgoing.read())
+                    data = sock.recv(1 << 16)
+                    if not data:
+                        raise EOFError from None
+                    incoming.write(data)
+                else:
+                    return
+
+        until_done(tls.do_handshake)
+        until_done(lambda: tls.read(1 << 16))
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.unwrap()
+        sock.sendall(outgoing.read())
         super().serve(sock)
 
 
