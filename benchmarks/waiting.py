@@ -69,8 +69,8 @@ def memory():
     return int(rows["VmRSS"].split()[0])
 
 async def main():
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as session:
+    patient = aiohttp.ClientTimeout(total=None)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=patient) as session:
         if held != "plain":
             keptalive.hold(session, keptalive.Policy.parse(held))
         async def ask():
@@ -85,8 +85,8 @@ async def main():
         answers = await asyncio.gather(*asked)
         cpu = time.process_time() - began
         assert answers == ["hello"] * number
-        protected = [bool(state.enabled) for state in keptalive.read(session)]
-        print(json.dumps({"memory": waiting, "cpu": cpu, "protected": sum(protected), "open": len(protected)}))
+        on = [bool(state.enabled) for state in keptalive.read(session)]
+        print(json.dumps({"memory": waiting, "cpu": cpu, "protected": sum(on), "open": len(on)}))
 
 asyncio.run(main())
 """
