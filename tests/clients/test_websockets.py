@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from clients.world import LATER, POLICY
 client = pytest.importorskip("websockets.asyncio.client")
 server = pytest.importorskip("websockets.asyncio.server")
 threaded = pytest.importorskip("websockets.sync.client")
+
+ConnectionClosed = pytest.importorskip("websockets.exceptions").ConnectionClosed
 
 # asyncio before 3.11 forgets to close a TLS transport whose connection was lost
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed transport <asyncio.sslproto:ResourceWarning")
@@ -67,7 +70,14 @@ def test_threads(tls: bool) -> None:
 
     async def main() -> None:
         async with serving(tls) as made:
-            await asyncio.to_thread(talk, *address(made, tls))
+            for tries_left in (2, 1, 0):
+                try:
+                    return await asyncio.to_thread(talk, *address(made, tls))
+                except (ConnectionError, ConnectionClosed):
+                    # A thread of websockets reads while another writes, which before CPython 3.13 spoils
+                    # a TLS connection now and then: one in 200, without keptalive as well.
+                    if not (tls and tries_left and sys.version_info < (3, 13)):
+                        raise
 
     asyncio.run(main())
 
