@@ -72,7 +72,8 @@ def test_threads(tls: bool) -> None:
         async with serving(tls) as made:
             for tries_left in (2, 1, 0):
                 try:
-                    return await asyncio.to_thread(talk, *address(made, tls))
+                    await asyncio.to_thread(talk, *address(made, tls))
+                    return
                 except (ConnectionError, ConnectionClosed):
                     # A thread of websockets reads while another writes, which before CPython 3.13 spoils
                     # a TLS connection now and then: one in 200, without keptalive as well.
