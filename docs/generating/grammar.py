@@ -21,7 +21,6 @@ _KINDS = {
     "HOST[:PORT]": "host",
     "HOST:PORT": "host",
     "ADDRESS": "host",
-    "-- CMD": "command",
     "CMD": "command",
     "POLICY": "preset",
     "FAULT": "fault",

@@ -118,6 +118,39 @@ def test_the_exit_code_is_the_commands() -> None:
     assert "there is no fault 'idle-pop': known are idle-drop:SECONDS" in ended[2][0]
 
 
+ECHO = "import json, sys; print(json.dumps(sys.argv[1:]))"
+ON_RELAY = ("run", "--engine", "relay")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["a", "--", "b", "--", "-c", "d"], ["--", "--"], ["--fault", "x", "-h"], []]
+)
+@pytest.mark.parametrize("marks", [["--"], []])
+def test_a_command_is_passed_on_untouched(marks: list[str], arguments: list[str]) -> None:
+    """Only the first -- is ours, and none is needed."""
+    process = lab(*ON_RELAY, *marks, sys.executable, "-c", ECHO, *arguments)
+
+    assert json.loads(process.communicate(timeout=60)[0]) == arguments
+    assert process.returncode == 0
+
+
+def test_a_lab_within_a_lab() -> None:
+    """The inner command is the inner lab's."""
+    inner = (sys.executable, "-m", "keptalive", "lab", *ON_RELAY, "--", sys.executable, "-c", ECHO, "in")
+    process = lab(*ON_RELAY, "--", *inner)
+
+    assert json.loads(process.communicate(timeout=60)[0]) == ["in"]
+
+
+@pytest.mark.parametrize("nothing", [[], ["--"], ["--fault", "idle-drop:5"]])
+def test_without_a_command_it_says_what_is_missing(nothing: list[str]) -> None:
+    """No program is an error of usage."""
+    process = lab("run", *nothing)
+
+    assert "say what to run: keptalive lab run -- CMD [ARG ...]" in process.communicate(timeout=60)[1]
+    assert process.returncode == 2
+
+
 def test_faults() -> None:
     """Each fault with its engines, for people and for programs."""
     text, answer = (
