@@ -24,6 +24,7 @@ _KINDS = {
     "CMD": "command",
     "POLICY": "preset",
     "FAULT": "fault",
+    "FAULT[,FAULT]": "fault",
 }
 
 
@@ -97,7 +98,7 @@ def _argument(parser: argparse.ArgumentParser, action: argparse.Action) -> Argum
     if kind == "preset":
         kind, words = "words", tuple(row.name for row in PRESETS if row.keepalive_helps)
     if kind == "fault":
-        kind, words = "words", tuple(FAULTS)
+        kind, words = "words", (*FAULTS, *(row.name for row in PRESETS))
     return Argument(
         tuple(action.option_strings),
         value,
