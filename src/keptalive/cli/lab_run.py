@@ -59,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; return its exit code as a shell counts it."""
     try:
         faults = parse(args.fault).scaled(args.speed)
+        if args.engine and (refusal := faults.refusal(args.engine)):
+            raise LabError(refusal)
     except LabError as error:
         complain(error, as_json=False)
         return Exit.USAGE
