@@ -116,7 +116,7 @@ def test_the_exit_code_is_the_commands() -> None:
 
     assert {code: returned for code, (_, returned) in ended.items()} == {code: code for code in cases}
     assert "No such file or directory" in ended[127][0]
-    assert "there is no fault 'idle-pop': known are idle-drop:SECONDS" in ended[2][0]
+    assert "there is no fault 'idle-pop': did you mean idle-drop:SECONDS?" in ended[2][0]
 
 
 ECHO = "import json, sys; print(json.dumps(sys.argv[1:]))"

@@ -68,7 +68,7 @@ def test_without_pyroute2_the_relay_is_taken(
 
 def test_what_is_unknown_is_refused_with_what_is_known() -> None:
     """Faults and engines."""
-    with pytest.raises(LabError, match="no fault 'fire': known are idle-drop:SECONDS, idle-reset"):
+    with pytest.raises(LabError, match="no fault 'fire': `keptalive lab faults` lists them"):
         open_lab("fire:3")
     with pytest.raises(LabError, match="no engine 'cloud': known are kernel, packet, relay"):
         open_lab("idle-drop:3", "cloud")
