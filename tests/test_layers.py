@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "keptalive"
 
 # Bottom to top. A file may import from lower layers and from its own package.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("_version", "tcp_states", "escaping"),
+    ("_version", "tcp_states", "escaping", "spelling"),
     ("errors", "tcp_info", "protection", "http_server"),
     ("policy",),
     ("presets", "platforms"),

@@ -21,10 +21,10 @@ _KINDS = {
     "HOST[:PORT]": "host",
     "HOST:PORT": "host",
     "ADDRESS": "host",
-    "-- CMD": "command",
     "CMD": "command",
     "POLICY": "preset",
     "FAULT": "fault",
+    "FAULT[,FAULT]": "fault",
 }
 
 
@@ -98,7 +98,7 @@ def _argument(parser: argparse.ArgumentParser, action: argparse.Action) -> Argum
     if kind == "preset":
         kind, words = "words", tuple(row.name for row in PRESETS if row.keepalive_helps)
     if kind == "fault":
-        kind, words = "words", tuple(FAULTS)
+        kind, words = "words", (*FAULTS, *(row.name for row in PRESETS))
     return Argument(
         tuple(action.option_strings),
         value,

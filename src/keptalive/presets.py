@@ -14,6 +14,7 @@ from typing import Literal
 
 from keptalive.errors import PolicyError
 from keptalive.policy import Policy
+from keptalive.spelling import similar
 
 AtExpiry = Literal["silent", "reset on next packet", "reset at once", "closes", "answers with an error"]
 
@@ -253,6 +254,8 @@ def parse_policy(text: str) -> Policy:
             "environment, or leave keptalive out of the command"
         )
     if ":" not in text and text.strip().lower() not in _BY_NAME:
+        if guess := similar(text.strip(), _BY_NAME):
+            raise PolicyError(f"{text!r} is not a policy: did you mean the preset {guess}?")
         raise PolicyError(
             f"{text!r} is not a policy: write IDLE:INTERVAL:COUNT[:USER_TIMEOUT] in seconds, e.g. 60:15:9, "
             f"or a preset's name: {_known()}"

@@ -34,6 +34,8 @@ UNIQUE = [
     ("lab run --eng", ["lab", "run", "--engine"]),
     ("lab run --engine rel", ["lab", "run", "--engine", "relay"]),
     ("demo --policy forti", ["demo", "--policy", "fortigate"]),
+    ("lab run --fault idle-dr", ["lab", "run", "--fault", "idle-drop"]),
+    ("lab relay --fault cisco", ["lab", "relay", "--fault", "cisco-asa"]),
     ("completion fi", ["completion", "fish"]),
     ("run --policy cisco", ["run", "--policy", "cisco-asa"]),
     ("run --summary some-uniq", ["run", "--summary", "some-unique-file"]),

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,14 +27,14 @@ sys.exit(0 if connection.getresponse().read() else 9)
 """
 
 
-def lab(*arguments: str) -> subprocess.Popen[str]:
+def lab(*arguments: str, **variables: str) -> subprocess.Popen[str]:
     """Start the command as its user would."""
     return subprocess.Popen(
         [sys.executable, "-m", "keptalive", "lab", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=clean_environment(),
+        env={**clean_environment(), **variables},
     )
 
 
@@ -115,7 +116,40 @@ def test_the_exit_code_is_the_commands() -> None:
 
     assert {code: returned for code, (_, returned) in ended.items()} == {code: code for code in cases}
     assert "No such file or directory" in ended[127][0]
-    assert "there is no fault 'idle-pop': known are idle-drop:SECONDS" in ended[2][0]
+    assert "there is no fault 'idle-pop': did you mean idle-drop:SECONDS?" in ended[2][0]
+
+
+ECHO = "import json, sys; print(json.dumps(sys.argv[1:]))"
+ON_RELAY = ("run", "--engine", "relay")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["a", "--", "b", "--", "-c", "d"], ["--", "--"], ["--fault", "x", "-h"], []]
+)
+@pytest.mark.parametrize("marks", [["--"], []])
+def test_a_command_is_passed_on_untouched(marks: list[str], arguments: list[str]) -> None:
+    """Only the first -- is ours, and none is needed."""
+    process = lab(*ON_RELAY, *marks, sys.executable, "-c", ECHO, *arguments)
+
+    assert json.loads(process.communicate(timeout=60)[0]) == arguments
+    assert process.returncode == 0
+
+
+def test_a_lab_within_a_lab() -> None:
+    """The inner command is the inner lab's."""
+    inner = (sys.executable, "-m", "keptalive", "lab", *ON_RELAY, "--", sys.executable, "-c", ECHO, "in")
+    process = lab(*ON_RELAY, "--", *inner)
+
+    assert json.loads(process.communicate(timeout=60)[0]) == ["in"]
+
+
+@pytest.mark.parametrize("nothing", [[], ["--"], ["--fault", "idle-drop:5"]])
+def test_without_a_command_it_says_what_is_missing(nothing: list[str]) -> None:
+    """No program is an error of usage."""
+    process = lab("run", *nothing)
+
+    assert "say what to run: keptalive lab run -- CMD [ARG ...]" in process.communicate(timeout=60)[1]
+    assert process.returncode == 2
 
 
 def test_faults() -> None:
@@ -148,8 +182,21 @@ def test_a_speed_divides_the_times_of_a_preset() -> None:
 
 
 def test_an_engine_that_cannot_is_refused_with_those_that_can() -> None:
-    """Exit code 5: there is no lab to tell anything."""
+    """What was asked for makes no sense: exit code 2, as from `lab relay`."""
     refused = lab("run", "--fault", "loss:5%", "--engine", "relay", "--", "true")
 
-    assert "loss:0.05 can be had from the engine packet" in refused.communicate(timeout=60)[1]
-    assert refused.returncode == 5
+    assert "loss is for the packet engine" in refused.communicate(timeout=60)[1]
+    assert refused.returncode == 2
+
+
+def test_a_trace_without_packets_is_the_relays(tmp_path: Path) -> None:
+    """Where pyroute2 is missing: why, and what the trace shows instead, and no word about other engines."""
+    (tmp_path / "pyroute2.py").write_text("raise ImportError('not here')\n")
+    process = lab("run", "--trace", "--", "true", PYTHONPATH=str(tmp_path))
+    said = process.communicate(timeout=60)[1]
+
+    assert process.returncode == 0
+    assert "relay engine" in said
+    assert "the relay sees connections, not packets" in said
+    assert "no lab" not in said
+    assert "kernel" not in said

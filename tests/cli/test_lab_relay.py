@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
@@ -11,7 +12,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 import pytest
 import trustme
@@ -22,7 +22,7 @@ from support import clean_environment
 PATIENCE = 40
 
 
-@contextmanager
+@contextlib.contextmanager
 def relaying(*arguments: str, before: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [*before, sys.executable, "-m", "keptalive", "lab", "relay", *arguments],
@@ -93,6 +93,30 @@ def test_for_programs(server: socket.socket) -> None:
 
         assert [event["event"] for event in events] == ["expired", "closed"]
         assert events[0]["time"] > 1.7e9  # seconds since 1970
+
+
+def test_a_server_that_refuses_is_told_of() -> None:
+    """The client gets an RST as from the server; who runs the relay reads why."""
+    with (
+        socket.socket() as closed,  # bound, so that nobody else gets the port; nobody listens
+        contextlib.ExitStack() as running,
+    ):
+        closed.bind(("127.0.0.1", 0))
+        to = f"127.0.0.1:{closed.getsockname()[1]}"
+        process = running.enter_context(relaying("--to", to))
+        programs = running.enter_context(relaying("--to", to, "--json"))
+        assert process.stderr is not None
+        assert programs.stdout is not None
+        process.stderr.readline()
+        host, _, port = json.loads(programs.stdout.readline())["listening"].rpartition(":")
+        for address in (address_of(process), (host, int(port))):
+            with pytest.raises(ConnectionResetError), socket.create_connection(address, PATIENCE) as client:
+                client.recv(1)
+        line, event = process.stderr.readline(), json.loads(programs.stdout.readline())
+
+    assert re.search(rf" unreached 127\.0\.0\.1:\d+ > {to}: Connection refused\n$", line)
+    assert event["event"] == "unreached"
+    assert event["detail"].endswith(f"> {to}: Connection refused")
 
 
 def test_ipv6_in_front_of_ipv4(server: socket.socket) -> None:

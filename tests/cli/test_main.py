@@ -34,6 +34,22 @@ def test_version() -> None:
     assert (done.returncode, done.stdout) == (0, f"keptalive {__version__}\n")
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["prob"], "there is no verb 'prob': did you mean probe?"),
+        (["fire"], "there is no verb 'fire': keptalive --help lists them"),
+        (["demo", "--policy", "azure-bl"], "did you mean the preset azure-lb?"),
+    ],
+)
+def test_who_mistypes_reads_what_was_probably_meant(typed: list[str], said: str) -> None:
+    """One sentence; the exit code of a wrong call."""
+    done = keptalive(*typed)
+
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
 def test_without_a_verb() -> None:
     """The help, and the exit code of a wrong call."""
     done = keptalive()

@@ -36,7 +36,7 @@ def flow(poller: Poller, listener: socket.socket) -> tuple[Flow, list[socket.soc
         client = socket.create_connection(front.getsockname())
         accepted, address = front.accept()
     accepted.setblocking(False)
-    made = Flow(accepted, address, [listener.getsockname()], poller, lambda _: None)
+    made = Flow(accepted, address, [listener.getsockname()], poller, when_over=print, when_unreached=print)
     return made, [client, listener.accept()[0]]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from keptalive.cli.exits import Exit
 from keptalive.cli.lab_trace import LACKS, Trace, open_traced
 from keptalive.cli.output import complain, escape
+from keptalive.cli.program import Program
 from keptalive.errors import LabError
 from keptalive.lab import Lab, open_lab
 from keptalive.lab.faults import ENGINES, parse
@@ -28,6 +29,10 @@ def add_parser(verbs: Any) -> None:
         "server behind it: $KEPTALIVE_LAB_URL/sleep/10 answers after 10 s. Returns the command's exit code.",
         allow_abbrev=False,
     )
+    parser.usage = (
+        "keptalive lab run [-h] [--fault FAULT[,FAULT]] [--engine {kernel,packet,relay}]\n"
+        "                         [--speed N] [--trace] -- CMD [ARG ...]"
+    )
     parser.add_argument(
         "--fault",
         default="idle-drop:5",
@@ -41,14 +46,21 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--trace", action="store_true", help="show the packets that matter on stderr: probes, answers, drops"
     )
-    parser.add_argument("command", metavar="-- CMD", help="the command")
-    parser.add_argument("arguments", nargs="*", metavar="ARG", help="its arguments")
+    parser.add_argument(
+        "command",
+        metavar="CMD",
+        nargs=argparse.REMAINDER,
+        action=Program,
+        help="the command and its arguments; what follows -- is passed on as it is",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; return its exit code as a shell counts it."""
     try:
         faults = parse(args.fault).scaled(args.speed)
+        if args.engine and (refusal := faults.refusal(args.engine)):
+            raise LabError(refusal)
     except LabError as error:
         complain(error, as_json=False)
         return Exit.USAGE
@@ -58,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         if args.trace and LACKS[lab.engine]:
             _say(f"keptalive: {LACKS[lab.engine]}")
         with Trace(lab) if args.trace else nullcontext():
-            return _run_in(lab, [args.command, *args.arguments])
+            return _run_in(lab, args.command)
 
 
 def _run_in(lab: Lab, command: list[str]) -> int:

@@ -14,8 +14,12 @@ from keptalive.cli.output import escape, sentence
 from keptalive.errors import LabError
 from keptalive.lab import Lab, LabEvent, open_lab
 from keptalive.lab.faults import Faults
+from keptalive.lab.opening import open_first
 
 _PAUSE = 0.1  # s between two looks: at once, to an eye
+
+#: The engines, the one that has most to tell first.
+_TELLING = ("packet", "relay", "kernel")
 
 #: What an engine's trace lacks.
 LACKS = {
@@ -70,10 +74,5 @@ def line(event: LabEvent, started: float) -> str:
 
 
 def open_traced(faults: Faults, engine: str | None) -> Lab:
-    """Open a lab whose packets can be shown, if there is one; raises LabError as open_lab does."""
-    if engine is None and faults.refusal("packet") is None:
-        try:
-            return open_lab(faults, "packet")
-        except LabError as error:
-            print(f"keptalive: no packets to trace: {escape(sentence(error))}", file=sys.stderr)
-    return open_lab(faults, engine)
+    """Open a lab whose packets can be shown, or else what is done to connections; raises LabError."""
+    return open_first(faults, _TELLING) if engine is None else open_lab(faults, engine)

@@ -39,9 +39,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments and arguments[0] in VERBS:
         return _run_verb(arguments[0], arguments[1:])
     parser = _front_page()
-    parser.parse_args(arguments)  # --help, --version, or an unknown verb: does not return
+    if arguments and not arguments[0].startswith("-"):
+        parser.error(_no_verb(arguments[0]))
+    parser.parse_args(arguments)  # --help, --version, or an unknown option: does not return
     parser.print_help()
     return 2
+
+
+def _no_verb(word: str) -> str:
+    from keptalive.spelling import similar
+
+    guess = similar(word, VERBS)
+    return f"there is no verb {word!r}: " + (
+        f"did you mean {guess}?" if guess else "keptalive --help lists them"
+    )
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):

@@ -8,12 +8,9 @@ import os
 import sys
 
 from keptalive.cli.output import escape
+from keptalive.cli.program import Program
 from keptalive.environment import VARIABLE, switched_off
 from keptalive.errors import NotSupported
-
-TYPE_CHECKING = False  # type checkers take it for true; importing typing for it would cost 5 ms
-if TYPE_CHECKING:
-    from typing import Any
 
 # What shells return, and what scripts test for: POSIX, "Exit Status for Commands".
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
@@ -40,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "command",
         metavar="CMD",
         nargs=argparse.REMAINDER,
-        action=_Command,
+        action=Program,
         help="the program and its arguments; keptalive becomes this program, and returns its exit status",
     )
 
@@ -107,19 +104,6 @@ def _described(policy: str | None) -> str:
 def _say(text: str) -> None:
     if sys.stderr is not None:  # None if it was closed: print() would then take stdout
         print(f"keptalive: {escape(text)}", file=sys.stderr)
-
-
-class _Command(argparse.Action):
-    """Takes all that remains as it is, but for the "--" in front."""
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: Any = None
-    ) -> None:
-        """Store the command; an empty one is an error."""
-        command = values[1:] if values[:1] == ["--"] else values
-        if not command:
-            parser.error("say what to run: keptalive run -- CMD [ARG ...]")
-        namespace.command = command
 
 
 def _summary_file(path: str) -> str:

@@ -10,6 +10,7 @@ less one for each router on the way. Neither needs any right.
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from collections.abc import Callable, Sequence
@@ -43,14 +44,16 @@ class Flow:
         address: Address,
         upstream: Sequence[Address],
         poller: Poller,
+        *,
         when_over: Callable[[Flow], None],
+        when_unreached: Callable[[Flow, str], None],
     ) -> None:
         """Start to connect the client at *address* to the first address of *upstream* that lets us.
 
-        *when_over* is called once the connections are closed.
+        *when_unreached* is called, with the reason, if none does; *when_over* once the connections are over.
         """
         self.poller = poller
-        self._when_over = when_over
+        self._when_over, self._when_unreached = when_over, when_unreached
         self._over = False
         self._upstream = list(upstream)
         self._ends = [address, upstream[0]]
@@ -71,7 +74,8 @@ class Flow:
         address = self._ends[1] = self._upstream.pop(0)
         server = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, _STREAM)
         server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # pass on what comes as it comes
-        server.connect_ex(address)  # whether it is in progress or refused is told by what it is ready for
+        # Whether it is in progress or refused is told by what it is ready for; not always why.
+        self._refused = server.connect_ex(address)
         self.poller.watch(server.fileno(), self._connected, EDGES)
         return server
 
@@ -86,6 +90,8 @@ class Flow:
             self.poller.close(server.sock)
             server.use(self._connect())
         else:
+            reason = server.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or self._refused
+            self._when_unreached(self, os.strerror(reason))
             self.reset()  # as a firewall lets the RST of a closed port pass
 
     def pause(self) -> None:

@@ -7,7 +7,7 @@ is told in the reason for the next.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from keptalive.errors import LabError
 from keptalive.lab.faults import ENGINES, Faults, parse
@@ -27,19 +27,39 @@ def open_lab(fault: str | Faults = "idle-drop:5", engine: str | None = None) -> 
     wanted = parse(fault) if isinstance(fault, str) else fault
     if engine not in (None, *ENGINES):
         raise LabError(f"there is no engine {engine!r}: known are {', '.join(ENGINES)}")
+    if engine is None:
+        return open_first(wanted, ENGINES)
+    try:
+        return open_first(wanted, (engine,))
+    except LabError as error:
+        others = [name for name in wanted.engines if name != engine and _works(name, wanted)]
+        if not others:
+            raise
+        raise LabError(f"{error}; {wanted} can be had from the engine {' or '.join(others)}") from error
+
+
+def open_first(faults: Faults, engines: Sequence[str]) -> Lab:
+    """Open a lab on the first of *engines* that can do it and works here. Raises LabError if none does."""
     refusals: list[str] = []
-    for name in ENGINES if engine is None else (engine,):
+    for name in engines:
         try:
-            lab = _engine(name)(wanted)
+            lab = _engine(name)(faults)
         except LabError as error:
             refusals.append(str(error))
         else:
             if refusals:
                 lab.engine_reason = f"{_all_of(refusals)}; using the {name}"
             return lab
-    others = [name for name in wanted.engines if engine not in (None, name)]
-    instead = f"; {wanted} can be had from the engine {' or '.join(others)}" if others else ""
-    raise LabError(f"no lab can be opened here: {_all_of(refusals)}{instead}")
+    raise LabError(f"no lab can be opened here: {_all_of(refusals)}")
+
+
+def _works(engine: str, faults: Faults) -> bool:
+    """Try it: an engine is recommended only where it works."""
+    try:
+        _engine(engine)(faults).close()
+    except LabError:
+        return False
+    return True
 
 
 def _all_of(refusals: list[str]) -> str:

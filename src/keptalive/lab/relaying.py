@@ -92,7 +92,7 @@ class Relay:
         for listener, upstream in self._listeners:
             self._accept(listener, upstream)
         for flow in list(self._flows):
-            self.end(flow, "told to")
+            self.end(flow, "expire_now() was called")
 
     def close(self) -> None:
         """Reset every connection, so that neither end goes on alone, and stop to listen."""
@@ -164,7 +164,8 @@ class Relay:
         client, address = listener.accept()
         client.setblocking(False)
         try:
-            return Flow(client, address, upstream, self.poller, self._let_go)
+            over, unreached = self._let_go, self._unreached
+            return Flow(client, address, upstream, self.poller, when_over=over, when_unreached=unreached)
         except OSError:
             client.close()
             raise
@@ -183,6 +184,9 @@ class Relay:
 
     def _was_idle(self, flow: Flow, seconds: float) -> None:
         self.end(flow, f"idle for {seconds:.2f} s")
+
+    def _unreached(self, flow: Flow, reason: str) -> None:
+        self.record("unreached", f"{flow.name}: {reason}")
 
     def _let_go(self, flow: Flow) -> None:
         """Have nothing to do any more with a flow that has ended, or is somebody else's now."""

@@ -42,7 +42,12 @@ WRITTEN = [
 
 REFUSED = [
     ("", "there is no fault ''"),
-    ("fire:3", "there is no fault 'fire': known are idle-drop:SECONDS, idle-reset:SECONDS"),
+    ("fire:3", "there is no fault 'fire': `keptalive lab faults` lists them"),
+    (
+        "idle-dorp:5",
+        "there is no fault 'idle-dorp': did you mean idle-drop:SECONDS\\? `keptalive lab faults` lists",
+    ),
+    ("azure-bl", "did you mean azure-lb\\? "),
     ("idle-drop:5,", "there is no fault ''"),
     ("\x1b[2J", r"there is no fault '\\x1b\[2J'"),
     *(

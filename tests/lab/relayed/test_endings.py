@@ -101,7 +101,7 @@ def test_expire_now_ends_flows_as_idleness_would(fault: str, kind: str) -> None:
     """And where nothing is said of idleness, in silence."""
     with ends(fault) as (lab, client, server):
         lab.expire_now()
-        assert wait_for_event(lab, "expired").endswith(": told to")
+        assert wait_for_event(lab, "expired").endswith(": expire_now() was called")
         assert [event.kind for event in lab.events] == ["expired", *([kind] if kind else [])]
         if not kind:
             assert silent(client)

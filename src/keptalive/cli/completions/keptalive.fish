@@ -130,7 +130,7 @@ complete -c keptalive -n '__keptalive_at serve' -l json -d 'print where it liste
 # lab run
 complete -c keptalive -n '__keptalive_at lab; and test (count (commandline -opc)) -eq 2' -a run -d 'run a command on the client\'s side of the firewall'
 complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_program 3 --fault --engine --speed | string collect)' -s h -l help -d 'show this help message and exit'
-complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_program 3 --fault --engine --speed | string collect)' -l fault -x -d 'what goes wrong (default idle-drop:5), or a preset; `keptalive lab faults` lists them'
+complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_program 3 --fault --engine --speed | string collect)' -l fault -x -a 'idle-drop idle-reset idle-reset-both idle-close gateway-timeout probes-filtered nat-rebind one-way blackhole outage state-lost loss delay azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack aws-alb nginx cloudflare sshd' -d 'what goes wrong (default idle-drop:5), or a preset; `keptalive lab faults` lists them'
 complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_program 3 --fault --engine --speed | string collect)' -l engine -x -a 'kernel packet relay' -d 'default: the first that works here'
 complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_program 3 --fault --engine --speed | string collect)' -l speed -x -d 'divide the fault\'s times by N (default 1)'
 complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_program 3 --fault --engine --speed | string collect)' -l trace -d 'show the packets that matter on stderr: probes, answers, drops'
@@ -141,7 +141,7 @@ complete -c keptalive -n '__keptalive_at lab; and test (count (commandline -opc)
 complete -c keptalive -n '__keptalive_at lab relay' -s h -l help -d 'show this help message and exit'
 complete -c keptalive -n '__keptalive_at lab relay' -l to -x -a '(__fish_print_hostnames)' -d 'the server'
 complete -c keptalive -n '__keptalive_at lab relay' -l listen -x -d 'an address of this machine; port 0 takes a free one (default 127.0.0.1:0: this machine alone)'
-complete -c keptalive -n '__keptalive_at lab relay' -l fault -x -a 'idle-drop idle-reset idle-reset-both idle-close gateway-timeout probes-filtered nat-rebind one-way blackhole outage state-lost loss delay' -d 'what goes wrong (default idle-drop:5)'
+complete -c keptalive -n '__keptalive_at lab relay' -l fault -x -a 'idle-drop idle-reset idle-reset-both idle-close gateway-timeout probes-filtered nat-rebind one-way blackhole outage state-lost loss delay azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack aws-alb nginx cloudflare sshd' -d 'what goes wrong (default idle-drop:5)'
 complete -c keptalive -n '__keptalive_at lab relay' -l speed -x -d 'divide the fault\'s times by N (default 1)'
 complete -c keptalive -n '__keptalive_at lab relay' -l json -d 'print one JSON object a line'
 

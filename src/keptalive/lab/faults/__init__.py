@@ -26,6 +26,7 @@ from keptalive.lab.faults.outage import Outage
 from keptalive.lab.faults.probes_filtered import ProbesFiltered
 from keptalive.lab.faults.state_lost import StateLost
 from keptalive.presets import PRESETS, AtExpiry
+from keptalive.spelling import similar
 
 #: Every kind of fault, by the name it is written with.
 FAULTS: dict[str, type[Fault]] = {
@@ -62,7 +63,7 @@ _PRESETS = {preset.name: preset for preset in PRESETS}
 def parse(text: str) -> Faults:
     """Read faults as they are written, commas between them, or presets of keptalive.presets by name.
 
-    Raises LabError that names what is known.
+    Raises LabError, with what was probably meant.
     """
     return Faults(tuple(_parse(part.strip()) for part in text.split(",")))
 
@@ -78,5 +79,6 @@ def _parse(text: str) -> Fault:
     preset = _PRESETS.get(text.lower())
     if preset is not None:
         return AT_EXPIRY[preset.at_expiry](preset.idle_timeout)
-    known = ", ".join(fault.syntax for fault in FAULTS.values())
-    raise LabError(f"there is no fault {name!r}: known are {known}; and the presets {', '.join(_PRESETS)}")
+    guess = similar(name, [*FAULTS, *_PRESETS])
+    meant = f"did you mean {FAULTS[guess].syntax if guess in FAULTS else guess}? " if guess else ""
+    raise LabError(f"there is no fault {name!r}: {meant}`keptalive lab faults` lists them")
