@@ -264,6 +264,14 @@ MEANINGS: dict[Verdict, Meaning] = {
     ),
 }
 
+#: What to do after a diagnosis that was interrupted and could tell nothing.
+INTERRUPTED = (
+    _step(
+        "client",
+        "Interrupted; let it run until an answer comes, or until it says that the path forgets. keptalive "
+        "probe measures the path by itself.",
+    ),
+)
 #: Seconds within which an answer came at once: who did not wait found out nothing about waiting.
 AT_ONCE = 1.0
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from keptalive.diagnosis.evidence import Arm, Control, Evidence
 from keptalive.diagnosis.fates import Fate, fate, forgets, last_silence
-from keptalive.diagnosis.remedies import AT_ONCE, MEANINGS, answered, code_for
+from keptalive.diagnosis.remedies import AT_ONCE, INTERRUPTED, MEANINGS, answered, code_for
 from keptalive.diagnosis.result import Diagnosis, Verdict
 from keptalive.diagnosis.verdicts import Ruling, judge
 from keptalive.errors import PolicyError
@@ -33,7 +33,7 @@ def conclude(evidence: Evidence) -> Diagnosis:
         because=tuple(_because(evidence)),
         keepalive_helps=meaning.helps,
         policy=policy,
-        steps=meaning.steps,
+        steps=INTERRUPTED if evidence.interrupted and ruling.verdict == "cannot-tell" else meaning.steps,
         code=code_for(policy),
         also_possible=ruling.also,
         evidence=evidence,
@@ -46,8 +46,8 @@ def _policy(evidence: Evidence, verdict: Verdict) -> Policy | None:
         return None
     ladder, held = evidence.ladder, evidence.held
     survived = None if ladder is None else ladder.alive_at
-    if ladder is not None and (forgets(ladder) or (survived or 0.0) >= _SURVIVED) and ladder.policy:
-        return ladder.policy
+    if ladder is not None and (forgets(ladder) or (survived or 0.0) >= _SURVIVED) and ladder.proved_policy:
+        return ladder.proved_policy
     if held is None or held.timers is None:
         return None
     timers = held.timers
