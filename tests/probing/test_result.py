@@ -62,7 +62,7 @@ def test_milliseconds_are_rounded_away_from_the_timeout(alive: float, width: flo
 
 @pytest.mark.parametrize("behaviour", ["outlived", "unknown"])
 def test_no_policy_where_longer_silences_were_not_tried(behaviour: Behaviour) -> None:
-    """What outlived a few seconds need not be probed each second: nothing says that the default does not do."""
+    """What outlived a few seconds need not be probed each second: the default may well do."""
     short = result(alive=5.0, dead=None, behaviour=behaviour)
     long = result(alive=60.0, dead=None, behaviour=behaviour)
 
