@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "keptalive"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("_version", "tcp_states", "escaping", "spelling"),
     ("errors", "tcp_info", "protection", "http_server"),
-    ("policy",),
+    ("policy", "output_file"),
     ("presets", "platforms"),
     ("environment",),
     ("sockets",),

@@ -6,7 +6,7 @@ Rule: each error is also its natural builtin, so that `except OSError` and
     KeptaliveError
     ├── PolicyError      (ValueError)    a policy that cannot work, or a value an OS does not take
     ├── BadInput         (ValueError)    what a command was pointed at, or told, makes no sense: no such host
-    ├── UnknownTarget    (TypeError)     hold() or read() was given something it does not know
+    ├── UnknownTarget    (TypeError)     hold(), read() or explain() was given something it does not know
     ├── Uncovered        (RuntimeError)  hold() knows the target, but a part of it cannot be covered
     ├── SocketError      (OSError)       the kernel refused; errno is kept
     ├── ConnectionLost   (TimeoutError)  the connection was dead where the body seemed to end
@@ -65,7 +65,7 @@ class BadInput(KeptaliveError, ValueError):
 
 
 class UnknownTarget(KeptaliveError, TypeError):
-    """The target of hold() or read() is of no kind that keptalive knows."""
+    """What hold(), read() or explain() was given is of no kind that keptalive knows."""
 
 
 class Uncovered(KeptaliveError, RuntimeError):

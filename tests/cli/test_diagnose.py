@@ -128,6 +128,8 @@ def test_interrupted(how: list[str]) -> None:
     else:
         assert "Interrupted after" in out
         assert "Plain: no answer in" in out
+        assert "Interrupted; let it run until an answer comes" in out
+        assert "--timeout" not in out
 
 
 def test_nobody_there() -> None:

@@ -22,6 +22,7 @@ from clients.cut_short import READS_DEATH_AS_END
 from clients.raiser import CONNECTING, READING, REFUSED, Raised, driver_of, fates_of
 from clients.time_limits import TIME_LIMITS
 from clients.world import World
+from keptalive.errors import UnknownTarget
 from matrix.drivers import CLIENTS
 from support import clean_environment, missing, require
 
@@ -215,3 +216,10 @@ def _phase_fits(client: str, fate: str, what: str) -> bool:
     own = "of this program's own ran out" in what
     said = "while it was connecting" if fate == CONNECTING else "while it waited for the other end"
     return said in what or (own and client in SILENT_ABOUT_THE_PHASE)
+
+
+@pytest.mark.parametrize("value", [None, "x", ConnectionResetError])
+def test_what_is_no_exception(value: object) -> None:
+    """A TypeError in one sentence."""
+    with pytest.raises(UnknownTarget, match=r"explain\(\) takes an exception that was caught, not \w+"):
+        keptalive.explain(value)  # type: ignore[arg-type]

@@ -253,7 +253,7 @@ def test_every_verdict_in_words() -> None:
 
         assert not {"{", "}", "None"} & set(text.replace("(", " ").replace(")", " ").split())
         assert "  " not in text
-        assert text.endswith(".")
+        assert text.endswith((".", "?"))
         assert diagnosis.keepalive_helps is MEANINGS[diagnosis.verdict].helps
         assert (diagnosis.policy is None) == (not diagnosis.code)
         if diagnosis.verdict.startswith("forgotten"):
@@ -287,3 +287,24 @@ def test_figures_in_the_sentence() -> None:
     assert "silent for 4.9 to 5.1 s" in forgotten.sentence
     assert "after 10.0 s, and says so (status 504)" in gateway.sentence
     assert "(status 200 after 10.0 s)" in slow.sentence
+
+
+@pytest.mark.parametrize(
+    ("status", "waited", "said"),
+    [
+        (404, 0.0, "the server answered 404 at once: is this the request you meant?"),
+        (500, 30.0, "the server answered 500: is this the request you meant?"),
+        (401, 0.1, "the server answered 401 at once: are its credentials missing?"),
+        (403, 0.1, "the server answered 403 at once: are its credentials missing?"),
+        (200, 0.1, "the server answered 200 at once: this was no long wait."),
+        (200, 30.0, "the server takes its time."),
+    ],
+)
+def test_an_answer_that_took_no_time(status: int, waited: float, said: str) -> None:
+    """The verdict stays, and its exit code; its sentence does not speak of a server that takes its time."""
+    plain = arm(Fate.ANSWERED, status=status, waited=waited)
+    diagnosis = conclude(evidence(plain, arm(Fate.ANSWERED, EAGER, status=status, waited=waited)))
+
+    assert diagnosis.verdict == "slow-server"
+    assert diagnosis.sentence.startswith("Nothing is lost on the way")
+    assert diagnosis.sentence.endswith(said)

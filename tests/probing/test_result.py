@@ -60,10 +60,21 @@ def test_milliseconds_are_rounded_away_from_the_timeout(alive: float, width: flo
     assert row["dead_at"] >= alive + width
 
 
+@pytest.mark.parametrize("behaviour", ["outlived", "unknown"])
+def test_no_policy_where_longer_silences_were_not_tried(behaviour: Behaviour) -> None:
+    """What outlived a few seconds need not be probed each second: the default may well do."""
+    short = result(alive=5.0, dead=None, behaviour=behaviour)
+    long = result(alive=60.0, dead=None, behaviour=behaviour)
+
+    assert (short.policy, short.row()["policy"], short.too_short) == (None, None, True)
+    assert (str(long.policy), long.too_short) == ("20:6:9", False)
+    assert result(alive=5.0, dead=5.1, behaviour="silent").policy is not None
+
+
 @given(st.floats(1.5, 30000))
 def test_the_policy_rests_on_what_was_proved(alive: float) -> None:
     """Three probes leave in the silence that was survived, however late; one where seconds are too coarse."""
-    policy = result(alive=alive, dead=None, behaviour="outlived").policy
+    policy = result(alive=alive, dead=alive + 0.1, behaviour="silent").policy
 
     assert policy is not None
     probes = 2 if alive >= 6 else 0

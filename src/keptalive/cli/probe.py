@@ -31,6 +31,10 @@ no connection to be had; 5 it could not be told.
 
 _FINE = ("outlived", "closed-by-peer", "kept-alive-by-peer")
 _FORGETS = ("silent", "reset")
+_LONGER_NOT_TRIED = (
+    "Longer silences were not tried: no policy follows from that. Let it run, or raise --max, until it has "
+    "found the timeout or outlived a minute."
+)
 _SHOW_EVERY = 10.0  # s between lines of progress where no terminal overwrites them
 
 
@@ -151,6 +155,8 @@ def _as_text(result: ProbeResult, interrupted: bool) -> list[str]:
             f"  keptalive.hold(session, keptalive.Policy(idle={policy.idle}, interval={policy.interval}, "
             f"count={policy.count}))",
         ]
+    elif result.too_short and (interrupted or result.behaviour == "outlived"):
+        lines += ["", _LONGER_NOT_TRIED]
     if result.presets:
         lines += ["", "What has such a timeout by default:"]
         lines += [

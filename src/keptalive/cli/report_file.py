@@ -14,6 +14,7 @@ from pathlib import Path
 
 from keptalive.cli.output import escape
 from keptalive.errors import BadInput
+from keptalive.output_file import refuse_unwritable
 
 
 def add_report_option(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +32,7 @@ def report_to(name: str | None) -> Iterator[Callable[[str], None] | None]:
     if name is None:
         yield None
         return
+    refuse_unwritable(name, "the report")
     path, written = Path(name), False
     was_there = path.exists()
     with _as_bad_input(name), path.open("ab"):

@@ -28,7 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--summary",
         metavar="FILE",
-        type=_summary_file,
         help="write to FILE, as JSON, which process was protected which way, and which was not, and why; "
         "kept up to date while the program runs",
     )
@@ -49,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
         raise NotSupported(message).with_hint("keptalive.install() protects a Python program anywhere")
     from keptalive.rescue.run import become, original_environment
 
+    if args.summary is not None:
+        args.summary = _summary_file(args.summary)
     environment = original_environment()
     if not switched_off():
         _protect(args, environment)
@@ -107,12 +108,8 @@ def _say(text: str) -> None:
 
 
 def _summary_file(path: str) -> str:
-    """Return the path of a file that can be replaced."""
-    from pathlib import Path
+    """Return the whole path of a file that can be replaced. Raises BadInput."""
+    from keptalive.output_file import refuse_unwritable
 
-    real = Path(path).resolve()
-    if real.exists() and not real.is_file():
-        raise argparse.ArgumentTypeError(f"{path} is no regular file, and would be replaced by one")
-    if not os.access(real.parent, os.W_OK):
-        raise argparse.ArgumentTypeError(f"no file can be written to the folder of {path}")
-    return str(real)
+    refuse_unwritable(path, "the summary", replaced=True)
+    return os.path.realpath(path)

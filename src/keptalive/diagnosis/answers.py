@@ -5,7 +5,6 @@ Rule: nothing is written where nothing was asked for, and the file is touched on
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO
 
 from keptalive.errors import BadInput
+from keptalive.output_file import refuse_unwritable
 
 _IN_MEMORY = 1 << 20  # bytes of an answer that are kept before a file takes them
 
@@ -22,12 +22,10 @@ class Answers:
 
     def __init__(self, output: str | None) -> None:
         """Refuse now what would be found out after the wait. Raises BadInput."""
+        if output is not None:
+            refuse_unwritable(output, "the answer")
         self._output = None if output is None else Path(output)
         self._bodies: dict[bool, IO[bytes]] = {}
-        if self._output is not None:
-            place = self._output if self._output.exists() else self._output.parent
-            if self._output.is_dir() or not os.access(place, os.W_OK):
-                raise BadInput(f"{output} cannot be written")
 
     def sink(self, *, held: bool) -> Callable[[bytes], None] | None:
         """Return what takes one arm's body; what it took before is forgotten."""

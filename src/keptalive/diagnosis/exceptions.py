@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from keptalive.diagnosis.exception_chain import chain, members
 from keptalive.diagnosis.exception_numbers import Cause, Doing, Sign, name_of, sign_in_words
 from keptalive.diagnosis.exception_signs import sign
+from keptalive.errors import UnknownTarget
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,11 @@ def explain(error: BaseException) -> Explanation | None:
             session.get(url)
         except Exception as error:
             print(keptalive.explain(error) or error)
+
+    Raises UnknownTarget (a TypeError) for what is no exception.
     """
+    if not isinstance(error, BaseException):
+        raise UnknownTarget(f"explain() takes an exception that was caught, not {type(error).__name__}")
     found = _best(error)
     if found is None:
         return None
@@ -186,7 +191,9 @@ TIME_LIMITS: dict[Doing | None, tuple[str, bool, str]] = {
         "the client's own time limit ran out while it waited for the other end: what the network did is not "
         "known",
         True,
-        f"A slow server looks the same from here as a path that has forgotten the connection: {_DIAGNOSE}.",
+        f"A slow server looks the same from here as a path that has forgotten the connection: {_DIAGNOSE}. "
+        "If the connection was held, its idle time must be shorter than the firewall's memory, which "
+        "`keptalive probe HOST` measures.",
     ),
     "connecting": (
         "the client's own time limit ran out while it was connecting: nobody had answered until then",

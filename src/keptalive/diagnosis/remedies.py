@@ -264,6 +264,27 @@ MEANINGS: dict[Verdict, Meaning] = {
     ),
 }
 
+#: What to do after a diagnosis that was interrupted and could tell nothing.
+INTERRUPTED = (
+    _step(
+        "client",
+        "Interrupted; let it run until an answer comes, or until it says that the path forgets. keptalive "
+        "probe measures the path by itself.",
+    ),
+)
+#: Seconds within which an answer came at once: who did not wait found out nothing about waiting.
+AT_ONCE = 1.0
+
+
+def answered(status: int, *, at_once: bool) -> str | None:
+    """Return what an answer that both arms got says, where it is not that the server takes its time."""
+    if status < 400:
+        return f"the server answered {status} at once: this was no long wait." if at_once else None
+    when = " at once" if at_once else ""
+    question = "are its credentials missing?" if status in (401, 403) else "is this the request you meant?"
+    return f"the server answered {status}{when}: {question}"
+
+
 #: Clients, and how each is held, once `policy` is there; boto3 and openai give up before a slow answer comes.
 _CODE: dict[str, str] = {
     "requests": "session = keptalive.hold(requests.Session(), policy)",

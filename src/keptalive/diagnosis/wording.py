@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from keptalive.diagnosis.evidence import Arm, Control, Evidence
 from keptalive.diagnosis.fates import Fate, fate, forgets, last_silence
-from keptalive.diagnosis.remedies import MEANINGS, code_for
+from keptalive.diagnosis.remedies import AT_ONCE, INTERRUPTED, MEANINGS, answered, code_for
 from keptalive.diagnosis.result import Diagnosis, Verdict
 from keptalive.diagnosis.verdicts import Ruling, judge
 from keptalive.errors import PolicyError
@@ -29,11 +29,11 @@ def conclude(evidence: Evidence) -> Diagnosis:
     policy = _policy(evidence, ruling.verdict)
     return Diagnosis(
         verdict=ruling.verdict,
-        sentence=meaning.sentence.format_map(_figures(evidence, ruling)),
+        sentence=_sentence(evidence, ruling),
         because=tuple(_because(evidence)),
         keepalive_helps=meaning.helps,
         policy=policy,
-        steps=meaning.steps,
+        steps=INTERRUPTED if evidence.interrupted and ruling.verdict == "cannot-tell" else meaning.steps,
         code=code_for(policy),
         also_possible=ruling.also,
         evidence=evidence,
@@ -46,8 +46,8 @@ def _policy(evidence: Evidence, verdict: Verdict) -> Policy | None:
         return None
     ladder, held = evidence.ladder, evidence.held
     survived = None if ladder is None else ladder.alive_at
-    if ladder is not None and (forgets(ladder) or (survived or 0.0) >= _SURVIVED) and ladder.policy:
-        return ladder.policy
+    if ladder is not None and (forgets(ladder) or (survived or 0.0) >= _SURVIVED) and ladder.proved_policy:
+        return ladder.proved_policy
     if held is None or held.timers is None:
         return None
     timers = held.timers
@@ -64,6 +64,16 @@ def _policy(evidence: Evidence, verdict: Verdict) -> Policy | None:
 # -- the sentence ---------------------------------------------------------------------------------------
 
 
+def _sentence(evidence: Evidence, ruling: Ruling) -> str:
+    if ruling.verdict == "slow-server" and all(arm.outcome == "answered" for arm in evidence.arms):
+        waits = [arm.waited for arm in evidence.arms if arm.waited is not None]
+        status = max((arm.status or 0 for arm in evidence.arms), default=0)
+        said = answered(status, at_once=bool(waits) and max(waits) < AT_ONCE)
+        if said is not None:
+            return f"Nothing is lost on the way: {said}"
+    return MEANINGS[ruling.verdict].sentence.format_map(_figures(evidence, ruling))
+
+
 def _figures(evidence: Evidence, ruling: Ruling) -> dict[str, object]:
     """Return what the sentences of `remedies` may name; "" where it is not known."""
     held = evidence.held
@@ -73,12 +83,12 @@ def _figures(evidence: Evidence, ruling: Ruling) -> dict[str, object]:
     plain_answered = evidence.plain is not None and evidence.plain.outcome == "answered"
     pending = any(arm.outcome == "pending" for arm in evidence.arms)
     after = "" if waited is None else f" after {waited:.1f} s"
-    answered = f" (status {', '.join(str(status) for status in statuses)}{after})" if statuses else ""
+    statuses_after = f" (status {', '.join(str(status) for status in statuses)}{after})" if statuses else ""
     return {
         "silence": _silence(evidence),
         "waited": after,
         "waiting": f"; none after {evidence.seconds:.0f} s, and its connection lives" if pending else "",
-        "answered": "" if pending else answered,
+        "answered": "" if pending else statuses_after,
         "status": next(iter(statuses), ""),
         "timers": "" if held is None else f" ({held.timers})",
         "harm": ", it ends requests that would have been answered" if plain_answered else "",

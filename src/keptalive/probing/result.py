@@ -9,13 +9,16 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from keptalive.policy import Policy
+from keptalive.policy import TIMER_LATENESS, Policy
 from keptalive.presets import Preset, fitting
 from keptalive.probing.estimate import Trial
 from keptalive.probing.signatures import Behaviour, Ended, Evidence, caveats, closed_after, who_ended
 
 # A policy for less is impossible: Policy.for_idle_timeout() says why.
 _SHORTEST = 1.5
+# Where the timeout was not found, a shorter proof is none that the default policy is too slow: nothing longer
+# was tried, and what follows from the little that was would probe every second for nothing.
+_ENOUGH = Policy().idle * (1 + TIMER_LATENESS)
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,23 @@ class ProbeResult:
     def policy(self) -> Policy | None:
         """The policy that keeps such a path open: for the longest silence that was proved harmless.
 
-        None where nothing was proved, or where keepalive is of no use.
+        None where nothing was proved, where keepalive is of no use, and where the timeout was not found and
+        what was survived is shorter than the default policy's silence.
         """
+        return None if self.too_short else self.proved_policy
+
+    @property
+    def proved_policy(self) -> Policy | None:
+        """The policy for the longest silence that was proved harmless, however short; else None."""
         useless = self.behaviour in ("probes-filtered", "closed-by-peer")
         if self.alive_at is None or self.alive_at < _SHORTEST or useless:
             return None
         return Policy.for_idle_timeout(self.alive_at)
+
+    @property
+    def too_short(self) -> bool:
+        """True if the timeout was not found, and too little was tried for a policy to rest on."""
+        return self.dead_at is None and self.alive_at is not None and self.alive_at < _ENOUGH
 
     @property
     def presets(self) -> tuple[Preset, ...]:
