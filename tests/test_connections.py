@@ -244,7 +244,7 @@ def test_a_process_that_is_not() -> None:
 
 def test_a_host_that_is_not() -> None:
     """What was asked for makes no sense, with the resolver's reason."""
-    with pytest.raises(BadInput, match=r"'host\.invalid' is: "):
+    with pytest.raises(BadInput, match=r"no host 'host\.invalid' \("):
         list_connections(remote="host.invalid")
 
 

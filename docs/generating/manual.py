@@ -35,7 +35,8 @@ An error is an object with \(dqerror\(dq and \(dqhint\(dq.
 _TAIL = r""".SH ENVIRONMENT
 .TP
 .B @VARIABLE@
-The default policy of every verb, written IDLE:INTERVAL:COUNT[:USER_TIMEOUT]
+The default policy of attach, run and the library, written
+IDLE:INTERVAL:COUNT[:USER_TIMEOUT]
 in seconds, or the word off, which switches everything off.
 Without it the default is @POLICY@.
 .SH EXAMPLES

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import warnings
 from importlib import import_module
-from types import ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any, TypeVar, overload
 
 from keptalive.clients import plain_sockets
@@ -115,6 +115,12 @@ def _server(target: object) -> ModuleType:
             module = import_module(f"keptalive.clients.{name}")
             if module.serves(target):
                 return module
+    kinds = {ModuleType: "module", type: "class", FunctionType: "function", MethodType: "method"}
+    for what in (name for kind, name in kinds.items() if isinstance(target, kind)):
+        raise UnknownTarget(
+            f"a {what} has no connections of its own: hold a session or client object, "
+            f"or use keptalive.install(), which covers every connection of this process"
+        )
     raise UnknownTarget(
         f"hold() does not know {type(target).__module__}.{type(target).__qualname__} objects; "
         f"keptalive.install() covers every connection of this process, whatever opens it"

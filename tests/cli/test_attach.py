@@ -88,7 +88,7 @@ def test_nothing_to_attach_to() -> None:
         done = attach(running.pid)
 
     assert done.returncode == Exit.OK
-    assert done.stdout == "0 TCP sockets: 0 changed, 0 left as they were\n"
+    assert done.stdout == "0 TCP sockets: nothing to protect yet; --follow waits for it\n"
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,10 @@ def test_nothing_to_attach_to() -> None:
         ((NOBODY,), f"there is no process {NOBODY}"),
         ((os.getpid(), "--policy", "60:15"), "is not a policy"),
         ((os.getpid(), "--policy", "99999:15:9"), "outside what Linux takes"),
-        (("x",), "invalid int value"),
+        ((0,), "there is no process 0"),
+        ((-5,), "there is no process -5"),
+        (((1 << 32) + os.getpid(),), "there is no process"),
+        (("curl",), "argument PID: a process number, not 'curl': pidof curl finds it"),
         ((), "required: PID"),
     ],
 )
@@ -140,6 +143,20 @@ def test_refused() -> None:
     assert error["schema"] == 1
     assert "it belongs to user root" in error["error"]
     assert error["hint"] == "run it as root, or as that user"
+
+
+def test_following_what_may_not_be_reached_ends_at_once() -> None:
+    """Though it has descendants that may be: what is not named is no reason to stay."""
+    require(os.geteuid() == 0, "becoming somebody else needs root")
+    with program("hold", user=USER) as child:
+        said = confined(_CALL.format(["attach", "--follow", str(os.getpid())]), user=USER)
+        as_json = confined(_CALL.format(["attach", "--follow", "--json", str(os.getpid())]), user=USER)
+        after = read_process(child.pid)
+
+    assert said.count("may not reach") == 1
+    assert said.endswith(f"exit {int(Exit.FORBIDDEN)}\n")
+    assert "may not reach" in json.loads(as_json.rpartition("exit")[0])["error"]
+    assert {state.enabled for state in after.values()} == {False}
 
 
 def test_refused_by_one_of_two() -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
+from keptalive.cli import demo
+from keptalive.cli.exits import Exit
 from keptalive.errors import LabError
 from keptalive.lab import open_lab
-from keptalive.lab.demonstration import clients_here
+from keptalive.lab.demonstration import Arm, clients_here
+from keptalive.policy import Policy
 from support import clean_environment, require
 
 
@@ -59,3 +66,62 @@ def test_plain_is_lost_and_held_is_answered_on_both_engines() -> None:
     assert "idle 60 s is too long for a firewall that forgets after 5 s" in out
     assert "keepalive (" in out  # the held clients' timers, as netstat shows them
     assert "off (0.00/0/0)" in out  # the plain ones'
+
+
+def _arms() -> list[Arm]:
+    return [
+        Arm("http.client", held=False, timer="off (0.00/0/0)", outcome="lost", error="nothing after 14 s"),
+        Arm("http.client", held=True, timer="keepalive (0.36/0/0)", outcome="answered", seconds=10.0),
+    ]
+
+
+def test_the_table_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row for each request, rather than one that is broken in mid-word."""
+    wide = demo._as_text(_arms())
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    narrow = demo._as_text(_arms())
+    monkeypatch.setenv("COLUMNS", "120")
+
+    assert max(map(len, narrow.splitlines())) <= 80 < max(map(len, wide.splitlines())) <= demo._WIDTH
+    assert [line.split()[:2] for line in narrow.splitlines()[1:]] == [
+        ["http.client", "plain"],
+        ["http.client", "held"],
+    ]
+    assert demo._as_text(_arms()) == wide
+
+
+def test_what_is_not_shown_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that are not installed, and a default policy that does not hold here."""
+    monkeypatch.delenv("KEPTALIVE_POLICY", raising=False)
+    monkeypatch.setattr(demo, "clients_missing", list)
+    assert list(demo._notes()) == []
+
+    monkeypatch.setattr(demo, "clients_missing", lambda: ["requests", "httpx"])
+    monkeypatch.setenv("KEPTALIVE_POLICY", "off")
+    assert list(demo._notes()) == [
+        "Not installed here, so not shown: requests, httpx.",
+        "KEPTALIVE_POLICY=off is ignored here: the clients run without it.",
+    ]
+
+
+def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table as far as it is known, and exit code 130."""
+
+    def until_then(lab: object, policy: Policy, seconds: float, watch: demo.Watch) -> list[Arm]:
+        watch([Arm("urllib", held=False, timer="off (0.00/0/0)"), *_arms()[1:]], 4.0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "demonstrate", until_then)
+    monkeypatch.setattr(demo, "open_lab", _no_lab)
+
+    assert demo.run(argparse.Namespace(policy=None, engine=None, json=False)) == Exit.INTERRUPTED
+    said = capsys.readouterr().out
+    assert said.endswith("\n\nInterrupted.\n")
+    assert "off (0.00/0/0)  waiting" in said
+    assert "answered after 10.0 s" in said
+
+
+@contextmanager
+def _no_lab(fault: str, engine: str | None) -> Iterator[SimpleNamespace]:
+    yield SimpleNamespace(engine="none", engine_reason="a test")

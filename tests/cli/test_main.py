@@ -103,6 +103,26 @@ def test_warnings_are_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.stderr.startswith("keptalive: KEPTALIVE_POLICY is ignored")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["ps", "1234"], "; a process's number follows -p: keptalive ps -p 1234\n"),
+        (["probe", "localhost", "8080"], "; a port follows the host after a colon: HOST:8080\n"),
+        (["serve", "8080"], "; a port follows --port: keptalive serve --port 8080\n"),
+        (["ps", "wget"], "unrecognized arguments: wget\n"),
+        (["ps", "--watch", ":443"], "a number of seconds, not ':443': is --remote :443 meant?\n"),
+        (["ps", "-p", "wget"], "a process number, not 'wget': pidof wget finds it\n"),
+    ],
+)
+def test_a_slip_gets_a_hint(arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was probably meant."""
+    with pytest.raises(SystemExit) as left:
+        frame.main(arguments)
+
+    assert left.value.code == Exit.USAGE
+    assert capsys.readouterr().err.endswith(hint)
+
+
 @pytest.mark.parametrize("seconds", ["-1", "0", "nan", "1e9", "soon"])
 def test_watching_has_limits(seconds: str) -> None:
     """How often to look is a time that makes sense."""

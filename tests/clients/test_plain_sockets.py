@@ -96,6 +96,17 @@ def test_a_datagram_socket_has_none() -> None:
             keptalive.read(sock)
 
 
+def test_what_makes_connections_but_has_none() -> None:
+    """A module, class or function: what to hold instead is said."""
+    for target, what in (
+        (socket, "a module"),
+        (keptalive.Policy, "a class"),
+        (socket.create_connection, "a function"),
+    ):
+        with pytest.raises(UnknownTarget, match=f"{what} has no connections of its own: hold a session"):
+            keptalive.hold(target)
+
+
 def test_a_closed_socket() -> None:
     """It says so, with the errno of the kernel."""
     with tcp_pair() as (client, _):

@@ -53,6 +53,7 @@ def _v6(text: str) -> bytes:
         (":443", _v4("192.0.2.1"), 443, True),
         (":443", _v6("2001:db8::1"), 443, True),
         (":443", _v4("192.0.2.1"), 80, False),
+        (":https", _v4("192.0.2.1"), 443, True),
         ("2001:db8::1", _v6("2001:db8::1"), 80, True),
         ("[2001:db8::1]:80", _v6("2001:db8::1"), 80, True),
         ("[2001:db8::1]:80", _v6("2001:db8::1"), 81, False),
@@ -67,12 +68,28 @@ def test_what_is_written_matches(written: str, address: bytes, port: int, matche
 
 
 @pytest.mark.parametrize(
-    "written", ["no such host.invalid", "127.0.0.1:no-such-service", "127.0.0.1:99999999999"]
+    ("written", "says"),
+    [
+        ("no such host.invalid", "there is no host 'no such host.invalid' ("),
+        ("a..b", "there is no host 'a..b' ("),
+        ("443", "'443' is not the name or address of a host: did you mean :443?"),
+        ("2130706433", "'2130706433' is not the name or address of a host"),
+        (":0", "0 is not a port: they go from 1 to 65535"),
+        ("127.0.0.1:99999999999", "99999999999 is not a port: they go from 1 to 65535"),
+        ("127.0.0.1:abc", "'abc' is not a port: it is a number from 1 to 65535"),
+        ("127.0.0.1:", "'' is not a port"),
+        ("http://foo/", "'http://foo/' is not HOST, HOST:PORT or :PORT: leave out the scheme"),
+        ("[::1", "'[::1' is not the name or address of a host: write [::1] or [::1]:443"),
+        ("[::1]443", "'[::1]443' is not the name or address of a host"),
+        ("[]:443", "'[]:443' is not the name or address of a host"),
+    ],
 )
-def test_what_cannot_be_resolved_is_an_error(written: str) -> None:
-    """With the resolver's reason."""
-    with pytest.raises(BadInput, match="cannot tell what"):
+def test_what_is_no_end_is_an_error(written: str, says: str) -> None:
+    """In one sentence: what nobody can be connected to would look like a machine without a problem."""
+    with pytest.raises(BadInput) as caught:
         endpoints.matcher(written)
+
+    assert str(caught.value).startswith(says)
 
 
 @pytest.mark.parametrize("written", ["", ":"])

@@ -66,6 +66,8 @@ def test_what_is_meant(networks: Any, ports: Any, address: Any, meant: bool | No
         (None, 0, "ports: 0 is no port"),
         (None, [65536], "ports: 65536 is no port"),
         (None, ["https"], "ports: 'https' is no port"),
+        (None, "https", "ports: 'https' is no port"),
+        (None, "443", "ports: '443' is no port; write numbers"),
     ],
 )
 def test_what_is_no_network_and_no_port(networks: Any, ports: Any, said: str) -> None:

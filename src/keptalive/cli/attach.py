@@ -7,6 +7,7 @@ import json
 import sys
 from typing import Any
 
+from keptalive.cli.argument_types import process_number
 from keptalive.cli.exits import Exit, exit_for
 from keptalive.cli.output import SCHEMA, complain, escape, sentence
 from keptalive.errors import KeptaliveError
@@ -26,7 +27,7 @@ _HEADER = _LINE.format("PROCESS", "PID", "FD", "LOCAL", "REMOTE", "BEFORE", "NOW
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
-    parser.add_argument("pids", type=int, nargs="+", metavar="PID", help="the running program")
+    parser.add_argument("pids", type=process_number, nargs="+", metavar="PID", help="the running program")
     parser.add_argument(
         "-f",
         "--follow",
@@ -52,11 +53,12 @@ def run(args: argparse.Namespace) -> Exit:
     keeper, shown = Keeper(policy), _Shown(args)
     tree = Tree(args.pids)
     try:
-        if args.follow:
-            tree.grow()
         looks = list(keeper.look(tree.members.values()))
         if keeper.refusals and keeper.refusals.keys() >= tree.members.keys():
-            raise next(iter(keeper.refusals.values()))
+            raise next(iter(keeper.refusals.values()))  # to follow what may not be reached would never end
+        if args.follow:
+            tree.grow()
+            looks += keeper.look(tree.members.values())
         shown.show(looks, keeper.refusals)
         if args.follow:
             shown.follow()
@@ -79,7 +81,8 @@ class _Shown:
     """What was shown of sockets and refusals: each is shown once, and again only if it has changed."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        self._json, self._indent = args.json, None if args.follow else 2
+        self._json, self._follow = args.json, args.follow
+        self._indent = None if args.follow else 2
         self._begun = False
         self._inodes: set[int] = set()
         self._changed: set[int] = set()
@@ -113,14 +116,15 @@ class _Shown:
 
     def end(self) -> None:
         """Show the sums."""
-        if not self._json:
-            count, changed, failed = len(self._inodes), len(self._changed), len(self.failed)
-            if self._begun:
-                print()
-            print(
-                f"{count} TCP socket{'s' * (count != 1)}: {changed} changed, "
-                f"{count - changed} left as they were" + (f", {failed} failed" if failed else "")
-            )
+        if self._json:
+            return
+        count, changed, failed = len(self._inodes), len(self._changed), len(self.failed)
+        if self._begun:
+            print()
+        sums = f"{changed} changed, {count - changed} left as they were"
+        if not count and not self._follow:
+            sums = "nothing to protect yet; --follow waits for it"
+        print(f"{count} TCP socket{'s' * (count != 1)}: {sums}" + (f", {failed} failed" if failed else ""))
 
     def _news(self, looks: list[Look]) -> list[Look]:
         news = [look for look in looks if look.report.changed or look.inode not in self._inodes]

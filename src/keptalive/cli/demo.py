@@ -6,20 +6,24 @@ Rule: prints what `lab.demonstration` did; the verdict is a sentence about those
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from keptalive.cli.exits import Exit
-from keptalive.cli.output import escape, print_json, table
+from keptalive.cli.output import columns, escape, print_json, table
+from keptalive.environment import VARIABLE
 from keptalive.lab import Lab, open_lab
-from keptalive.lab.demonstration import Arm, demonstrate
+from keptalive.lab.demonstration import Arm, clients_missing, demonstrate
 from keptalive.lab.faults import ENGINES
 from keptalive.policy import Policy
 from keptalive.presets import parse_policy
 
 IDLE_TIMEOUT = 5
 RESPONSE_AFTER = 10.0
+
+_WIDTH = 98  # of the table with a row for each client, once all outcomes are there
 
 Watch = Callable[[list[Arm], float], None]
 
@@ -46,8 +50,11 @@ def run(args: argparse.Namespace) -> Exit:
     with open_lab(f"idle-drop:{IDLE_TIMEOUT}", args.engine) as lab:
         if not args.json:
             print(_scene(lab, policy), flush=True)
-        with _display(quiet=args.json) as watch:
-            arms = demonstrate(lab, policy, RESPONSE_AFTER, watch)
+        arms, interrupted = _demonstrate(lab, policy, quiet=args.json)
+        if interrupted:
+            if arms and not args.json:
+                print(f"{_as_text(arms)}\n\nInterrupted.")
+            return Exit.INTERRUPTED
         ok = all((arm.outcome == "answered") is arm.held for arm in arms)
         if args.json:
             print_json(
@@ -66,6 +73,22 @@ def run(args: argparse.Namespace) -> Exit:
     return Exit.OK if ok else Exit.PROBLEM
 
 
+def _demonstrate(lab: Lab, policy: Policy, *, quiet: bool) -> tuple[list[Arm], bool]:
+    """Return the arms, and whether Ctrl-C has ended it: as far as they had come then."""
+    arms: list[Arm] = []
+    try:
+        with _display(quiet=quiet) as show:
+
+            def watch(now: list[Arm], elapsed: float) -> None:
+                arms[:] = now
+                show(now, elapsed)
+
+            demonstrate(lab, policy, RESPONSE_AFTER, watch)
+    except KeyboardInterrupt:
+        return arms, True
+    return arms, False
+
+
 def _fitting_policy() -> Policy:
     return Policy.for_idle_timeout(IDLE_TIMEOUT)
 
@@ -75,8 +98,17 @@ def _scene(lab: Lab, policy: Policy) -> str:
         f"A firewall on this machine forgets connections idle for {IDLE_TIMEOUT} s, and tells nobody.\n"
         f"An endpoint behind it answers after {RESPONSE_AFTER:g} s. Each client asks twice at once:\n"
         f"plain, and held with idle {policy.idle} s, interval {policy.interval} s, count {policy.count}.\n"
-        f"Engine: {lab.engine} ({escape(lab.engine_reason)}).\n"
+        f"Engine: {lab.engine} ({escape(lab.engine_reason)}).\n" + "".join(map("{}\n".format, _notes()))
     )
+
+
+def _notes() -> Iterator[str]:
+    """Yield what is not as one might expect."""
+    missing = clients_missing()
+    if missing:
+        yield f"Not installed here, so not shown: {', '.join(missing)}."
+    if VARIABLE in os.environ:
+        yield f"{VARIABLE}={escape(os.environ[VARIABLE])} is ignored here: the clients run without it."
 
 
 def _pairs(arms: list[Arm]) -> list[tuple[Arm, Arm]]:
@@ -84,12 +116,16 @@ def _pairs(arms: list[Arm]) -> list[tuple[Arm, Arm]]:
 
 
 def _as_text(arms: list[Arm]) -> str:
+    """Return a row for each client; one for each of its two requests where the terminal is too narrow."""
+    if sys.stdout.isatty() and columns(sys.stdout) < _WIDTH:
+        rows = [(arm.client, ("plain", "held")[arm.held], *_cells(arm)) for arm in arms]
+        return table(("client", "", "timer", "outcome"), rows)
     header = ("client", "plain: timer", "outcome", "held: timer", "outcome")
-    return table(header, [_cells(plain, held) for plain, held in _pairs(arms)])
+    return table(header, [(plain.client, *_cells(plain), *_cells(held)) for plain, held in _pairs(arms)])
 
 
-def _cells(plain: Arm, held: Arm) -> tuple[str, ...]:
-    return (plain.client, plain.timer or "-", _outcome(plain), held.timer or "-", _outcome(held))
+def _cells(arm: Arm) -> tuple[str, str]:
+    return (arm.timer or "-", _outcome(arm))
 
 
 def _outcome(arm: Arm) -> str:
@@ -109,9 +145,7 @@ def _verdict(arms: list[Arm], policy: Policy, ok: bool) -> str:
         f"{lost} of {len(plain)} plain clients lost the answer, {answered} of {len(held)} held ones got it."
     )
     if ok:
-        return (
-            f"{counts}\nWhat made the difference: session = keptalive.hold(requests.Session()), and the like."
-        )
+        return f"{counts}\nWhat made the difference: session = keptalive.hold(requests.Session())."
     if policy.idle >= IDLE_TIMEOUT:
         late = f"idle {policy.idle} s is too long for a firewall that forgets after {IDLE_TIMEOUT} s"
         return f"{counts}\nNo wonder: {late}."
@@ -144,5 +178,7 @@ def _display(*, quiet: bool) -> Iterator[Watch]:
             flush=True,
         )
 
-    yield line
-    print("\r\x1b[K", end="", file=sys.stderr)
+    try:
+        yield line
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr)

@@ -30,6 +30,13 @@ VERBS = {
     "completion": "what teaches bash, zsh or fish to complete all of this",
 }
 
+# verb -> what a number is to be written as that it does not take as it stands
+_HINTS = {
+    "ps": "a process's number follows -p: keptalive ps -p {}",
+    "probe": "a port follows the host after a colon: HOST:{}",
+    "serve": "a port follows --port: keptalive serve --port {}",
+}
+
 SUMMARY = "TCP keepalive for every program: hold, see, rescue, measure, explain, reproduce."
 
 
@@ -66,9 +73,13 @@ class _Parser(argparse.ArgumentParser):
     """An argument parser whose errors are an object for programs that asked for JSON."""
 
     as_json = False
+    hint = ""  # what a number that nothing takes was probably meant for
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line and exit with 2."""
+        what, _, words = message.partition(": ")
+        if self.hint and what == "unrecognized arguments" and words.isdigit():
+            message = f"{message}; {self.hint.format(words)}"
         if self.as_json:
             from keptalive.cli.output import print_json
 
@@ -96,6 +107,7 @@ def _run_verb(verb: str, arguments: list[str]) -> int:
 
     parser = verb_parser(verb)
     parser.as_json = "--json" in arguments
+    parser.hint = _HINTS.get(verb, "")
     args = parser.parse_args(arguments)
     _say_warnings_plainly()
     try:

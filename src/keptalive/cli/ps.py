@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from operator import itemgetter
 
+from keptalive.cli.argument_types import process_number, seconds
 from keptalive.cli.exits import Exit
 from keptalive.cli.output import SCHEMA, escape
 from keptalive.cli.ps_rows import Json, Rows, Text, quoted
@@ -25,7 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
     only = parser.add_argument_group("which connections")
     only.add_argument(
-        "-p", "--pid", type=int, action="append", metavar="PID", help="of this process (may be repeated)"
+        "-p",
+        "--pid",
+        type=process_number,
+        action="append",
+        metavar="PID",
+        help="of this process (may be repeated)",
     )
     only.add_argument("--process", metavar="NAME", help="of processes of this name; * and ? as in the shell")
     only.add_argument("--remote", metavar="HOST[:PORT]", help="to this host, this port (:PORT), or both")
@@ -35,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     only.add_argument(
         "-a", "--all", action="store_true", help="listeners, half open ones and those in TIME-WAIT, too"
     )
-    only.add_argument("--netns", type=int, metavar="PID", help="in the network namespace of this process")
+    only.add_argument(
+        "--netns", type=process_number, metavar="PID", help="in the network namespace of this process"
+    )
     how = parser.add_argument_group("what is shown")
     how.add_argument(
         "--exact",
@@ -45,21 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--no-owner", action="store_true", help="do not search /proc for the owners: faster")
     how.add_argument(
         "--watch",
-        type=_seconds,
+        type=seconds,
         nargs="?",
         const=1.0,
         metavar="SECONDS",
         help="look again every second, or as often as said, and show what changes",
     )
     how.add_argument("--json", action="store_true", help="for programs")
-
-
-def _seconds(text: str) -> float:
-    """Read --watch; argparse makes a sentence of the error."""
-    seconds = float(text)
-    if not 0.1 <= seconds <= 86400:  # more often would be a load of its own
-        raise argparse.ArgumentTypeError(f"{text} is not from 0.1 to 86400 seconds")
-    return seconds
 
 
 def run(args: argparse.Namespace) -> Exit:

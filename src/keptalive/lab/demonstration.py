@@ -52,6 +52,13 @@ def clients_here() -> list[str]:
     return [name for name in CLIENTS if name in sys.stdlib_module_names or find_spec(name.partition(".")[0])]
 
 
+def clients_missing() -> list[str]:
+    """Return the clients that could be shown if their library were installed."""
+    from keptalive.lab.demo_client import CLIENTS
+
+    return [name for name in CLIENTS if name not in clients_here()]
+
+
 def demonstrate(
     lab: Lab, policy: Policy, response_after: float, watch: Callable[[list[Arm], float], None]
 ) -> list[Arm]:

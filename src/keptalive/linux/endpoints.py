@@ -38,31 +38,58 @@ def matcher(written: str) -> Callable[[bytes, int], bool]:
 
     A name stands for all its addresses. Raises BadInput if it cannot be resolved.
     """
+    host, port_text = _host_and_port(written)
+    port = None if port_text is None else _port(port_text)
+    hosts = _addresses(host) if host else frozenset()
+    return lambda address, number: (not host or address[:16] in hosts) and port in (None, number)
+
+
+def _host_and_port(written: str) -> tuple[str, str | None]:
+    """Return what is written for the host ("" for any) and the port (None for any). Raises BadInput."""
     if not written.strip(":"):
         raise BadInput(f"{written!r} is not HOST, HOST:PORT or :PORT")
-    from socket import SOCK_STREAM, getaddrinfo, inet_pton  # 8 ms that only this question should cost
-
-    host, port = _host_and_port(written)
-    if port.isdecimal() and int(port) > 65535:  # which getaddrinfo() would cut down
-        raise BadInput(f"cannot tell what {written!r} is: ports end at 65535")
-    try:
-        found = getaddrinfo(host or None, port or None, type=SOCK_STREAM)
-    except OSError as error:
-        raise BadInput(f"cannot tell what {written!r} is: {error.strerror}") from error
-    hosts = {inet_pton(family, str(end[0]).partition("%")[0]) for family, _, _, _, end in found}
-    hosts |= {_MAPPED + address for address in hosts if len(address) == 4}
-    ports = {int(end[1]) for *_, end in found}
-    return lambda address, number: (not host or address[:16] in hosts) and (not port or number in ports)
-
-
-def _host_and_port(written: str) -> tuple[str, str]:
+    if "/" in written:
+        raise BadInput(
+            f"{written!r} is not HOST, HOST:PORT or :PORT: leave out the scheme, the path and the length"
+        )
+    if written.isascii() and written.isdigit():
+        # inet_aton(3) would take it for an address, and nothing be found there.
+        meant = f": did you mean :{written}?" if int(written) < 65536 else ""
+        raise BadInput(f"{written!r} is not the name or address of a host{meant}")
     if written.startswith("["):
-        host, _, port = written[1:].partition("]")
-        return host, port.removeprefix(":")
-    if written.count(":") > 1:
-        return written, ""
+        host, end, rest = written[1:].partition("]")
+        if not end or not host or (rest and rest[0] != ":"):
+            raise BadInput(f"{written!r} is not the name or address of a host: write [::1] or [::1]:443")
+        return host, rest[1:] if rest else None
+    if written.count(":") != 1:
+        return written, None
     host, _, port = written.partition(":")
     return host, port
+
+
+def _port(written: str) -> int:
+    """Return the port that a number, or the name of a service, stands for. Raises BadInput."""
+    if written.isascii() and written.isdigit():
+        if not 0 < int(written) < 65536:
+            raise BadInput(f"{written} is not a port: they go from 1 to 65535")
+        return int(written)
+    try:
+        return _socket.getservbyname(written, "tcp")
+    except OSError:
+        raise BadInput(f"{written!r} is not a port: it is a number from 1 to 65535") from None
+
+
+def _addresses(host: str) -> frozenset[bytes]:
+    """Return the addresses of a host as they may be recorded. Raises BadInput if there is no such host."""
+    from socket import SOCK_STREAM, gaierror, getaddrinfo, inet_pton  # 8 ms that only this should cost
+
+    try:
+        found = getaddrinfo(host, None, type=SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, gaierror) else "it cannot be a name"
+        raise BadInput(f"there is no host {host!r} ({reason})") from error
+    hosts = {inet_pton(family, str(end[0]).partition("%")[0]) for family, _, _, _, end in found}
+    return frozenset(hosts | {_MAPPED + address for address in hosts if len(address) == 4})
 
 
 def _interface(index: int) -> str:

@@ -83,6 +83,8 @@ def _networks(given: Networks) -> tuple[Network, ...]:
 
 def _ports(given: Ports) -> Collection[int]:
     """Return ports as a set."""
+    if isinstance(given, str):  # type: ignore[unreachable]  # its characters would be taken for ports
+        raise PolicyError(f"ports: {given!r} is no port; write numbers from 1 to 65535")
     found = frozenset((given,) if isinstance(given, int) else given)
     wrong = [each for each in found if not (isinstance(each, int) and 1 <= each <= 65535)]
     if wrong:

@@ -5,11 +5,12 @@ Rule: one look at one process. To stay with it and its children takes a `Tree` b
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 
 from keptalive import platforms
 from keptalive.environment import chosen
-from keptalive.errors import NotSupported
+from keptalive.errors import NoSuchProcess, NotSupported
 from keptalive.policy import Policy
 from keptalive.rescue.keeper import Keeper, Look
 from keptalive.sockets import SocketState, is_tcp, option_values, read_socket
@@ -89,6 +90,8 @@ def hold_process(pid: int) -> OtherProcess:
     from keptalive.linux.pidfd import OtherProcess
     from keptalive.linux.refusals import refusal
 
+    if not 0 < pid < 1 << 31:  # what a pid_t of a process can be
+        raise NoSuchProcess(errno.ESRCH, f"there is no process {pid}")
     try:
         return OtherProcess(pid)
     except OSError as error:

@@ -1,0 +1,34 @@
+"""What several verbs read from the command line, each with a sentence for what it cannot be.
+
+Rule: argparse puts the name of the argument before the sentence.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+
+def process_number(text: str) -> int:
+    """Read a process's number; whether there is such a process is asked later."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"a process number, not {text!r}" + (f": pidof {text} finds it" if _is_a_name(text) else "")
+        ) from None
+
+
+def seconds(text: str) -> float:
+    """Read how often to look."""
+    try:
+        number = float(text)
+    except ValueError:
+        meant = f": is --remote {text} meant?" if text.startswith(":") else ""
+        raise argparse.ArgumentTypeError(f"a number of seconds, not {text!r}{meant}") from None
+    if not 0.1 <= number <= 86400:  # more often would be a load of its own
+        raise argparse.ArgumentTypeError(f"{text} is not from 0.1 to 86400 seconds")
+    return number
+
+
+def _is_a_name(text: str) -> bool:
+    return text.replace("-", "").replace("_", "").replace(".", "").isalnum()
