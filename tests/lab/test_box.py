@@ -43,15 +43,17 @@ def test_without_a_server_of_ones_own_it_serves_a_slow_one() -> None:
 
 
 def test_in_front_of_a_server_of_ones_own() -> None:
-    """By address or by name."""
+    """By address or by name, as a pair or as text."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(PATIENCE)
-        for host in ("127.0.0.1", "localhost"):
+        port = listener.getsockname()[1]
+        for to in (("127.0.0.1", port), ("localhost", port), f"127.0.0.1:{port}"):
             with (
-                open_box("idle-reset-both:600", to=(host, listener.getsockname()[1])) as box,
+                open_box("idle-reset-both:600", to=to) as box,
                 socket.create_connection((box.host, box.port), PATIENCE) as client,
             ):
                 server, _ = listener.accept()
+                assert repr(box) == f"<Box idle-reset-both:600 at 127.0.0.1:{box.port}>"
                 client.sendall(b"hello")
                 assert server.recv(10) == b"hello"
                 box.expire_now()

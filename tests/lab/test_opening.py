@@ -61,9 +61,7 @@ def test_without_pyroute2_the_relay_is_taken(
     with open_lab("idle-drop:60") as lab:
         assert lab.engine == "relay"
         if kernel_refusal is None:
-            assert lab.engine_reason == (
-                "pyroute2 is not installed: pip install 'keptalive[lab]'; using the relay"
-            )
+            assert lab.engine_reason == ("pyroute2 is missing: pip install 'keptalive[lab]'; using the relay")
 
 
 def test_what_is_unknown_is_refused_with_what_is_known() -> None:

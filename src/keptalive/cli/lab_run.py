@@ -17,7 +17,7 @@ from keptalive.cli.output import complain, escape
 from keptalive.cli.program import Program
 from keptalive.errors import LabError
 from keptalive.lab import Lab, open_lab
-from keptalive.lab.faults import ENGINES, parse
+from keptalive.lab.faults import ENGINES, Faults, parse
 
 
 def add_parser(verbs: Any) -> None:
@@ -65,12 +65,19 @@ def run(args: argparse.Namespace) -> int:
         complain(error, as_json=False)
         return Exit.USAGE
     with open_traced(faults, args.engine) if args.trace else open_lab(faults, args.engine) as lab:
-        _say(f"keptalive lab: {faults} on the {lab.engine} engine ({escape(lab.engine_reason)}); "
-             f"KEPTALIVE_LAB_URL={lab.url}")  # fmt: skip
+        _say(f"keptalive lab: KEPTALIVE_LAB_URL={lab.url}")
+        _say(f"  {faults}, {lab.engine} engine{escape(_why_not_before(lab, faults))}")
         if args.trace and LACKS[lab.engine]:
             _say(f"keptalive: {LACKS[lab.engine]}")
         with Trace(lab) if args.trace else nullcontext():
             return _run_in(lab, args.command)
+
+
+def _why_not_before(lab: Lab, faults: Faults) -> str:
+    """Say why an engine that could do it, and would have been taken before, was not: "" if there is none."""
+    reason, using, _ = lab.engine_reason.partition(f"; using the {lab.engine}")
+    before = ENGINES[: ENGINES.index(lab.engine)]
+    return f" ({reason})" if using and any(faults.refusal(each) is None for each in before) else ""
 
 
 def _run_in(lab: Lab, command: list[str]) -> int:

@@ -13,7 +13,8 @@ from keptalive.lab.control import Helper
 from keptalive.lab.event import LabEvent
 from keptalive.lab.faults import Faults, parse
 from keptalive.lab.relay_handle import RelayHandle
-from keptalive.lab.upstream import resolve
+from keptalive.lab.upstream import parse_address, resolve
+from keptalive.sockets import format_address
 
 _LOOPBACK = "127.0.0.1"
 
@@ -32,6 +33,10 @@ class Box:
         """open_box() makes one; *parts* end with it."""
         self.host, self.port = host, port
         self._relay, self._parts = relay, parts
+
+    def __repr__(self) -> str:
+        """What goes wrong, and where clients connect."""
+        return f"<Box {self._relay.faults} at {format_address((self.host, self.port))}>"
 
     @property
     def url(self) -> str:
@@ -62,20 +67,21 @@ class Box:
 
 def open_box(
     fault: str | Faults = "idle-drop:2",
-    to: tuple[str, int] | None = None,
+    to: tuple[str, int] | str | None = None,
     *,
     speed: float = 1.0,
     listen: str = _LOOPBACK,
 ) -> Box:
     """Open a box with this fault, or with several, commas between them, in front of a server.
 
-    *fault* may be a preset's name; *speed* divides its times. *to* is the host and port of the server;
-    without it, a slow one is served. *listen* is the numeric address of this machine where the box listens.
+    *fault* may be a preset's name; *speed* divides its times. *to* is the host and port of the server, or
+    "HOST:PORT"; without it, a slow one is served. *listen* is the numeric address of this machine where the
+    box listens.
     Raises LabError if the fault is unknown, or one that needs another engine; BadInput if there is no such
     host.
     """
     wanted = (parse(fault) if isinstance(fault, str) else fault).scaled(speed)
-    upstream = [] if to is None else resolve(*to)
+    upstream = [] if to is None else resolve(*(parse_address(to) if isinstance(to, str) else to))
     with ExitStack() as parts:
         # Both processes start at once: what they import is most of the wait.
         server = Helper("keptalive.lab.slow_server") if to is None else None

@@ -53,7 +53,7 @@ class Networks:
         try:
             import pyroute2  # noqa: F401  # after the user namespace, which takes no process with threads
         except ImportError as error:
-            raise LabError("pyroute2 is not installed: pip install 'keptalive[lab]'") from error
+            raise LabError("pyroute2 is missing: pip install 'keptalive[lab]'") from error
         for name in (*SIDES, "firewall"):
             self._networks[name] = namespaces.fresh_network()
             if self.ipv6:

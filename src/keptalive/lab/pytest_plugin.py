@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         """What the fixture `keptalive_lab` is."""
 
         def __call__(
-            self, fault: str = ..., to: tuple[str, int] | None = ..., *, speed: float | None = ...
+            self, fault: str = ..., to: tuple[str, int] | str | None = ..., *, speed: float | None = ...
         ) -> Box:
             """Open a box."""
 
@@ -49,7 +49,7 @@ def keptalive_lab(keptalive_lab_listen: str, keptalive_lab_speed: float) -> Iter
     opened: list[Box] = []
 
     def open_one(
-        fault: str = "idle-drop:2", to: tuple[str, int] | None = None, *, speed: float | None = None
+        fault: str = "idle-drop:2", to: tuple[str, int] | str | None = None, *, speed: float | None = None
     ) -> Box:
         speed = keptalive_lab_speed if speed is None else speed
         opened.append(open_box(fault, to, speed=speed, listen=keptalive_lab_listen))

@@ -22,6 +22,7 @@ class RelayHandle:
         refusal = faults.refusal("relay")
         if refusal:
             raise LabError(refusal)
+        self.faults = faults
         self._process = Helper("keptalive.lab.relay")
         self._lock = threading.Lock()
         self._events: list[LabEvent] = []
