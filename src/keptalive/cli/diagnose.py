@@ -15,6 +15,7 @@ from keptalive.cli.diagnose_watch import watch
 from keptalive.cli.exits import Exit
 from keptalive.cli.output import escape, print_json
 from keptalive.cli.report_file import add_report_option, report_to
+from keptalive.cli.seconds import seconds
 from keptalive.diagnosis.evidence import Timers
 from keptalive.diagnosis.remedies import MEANINGS, as_python
 from keptalive.diagnosis.request import parse_header
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--twice", action="store_true", help="send it plain as well, though it is neither GET nor HEAD"
     )
     request.add_argument(
-        "--timeout", type=float, default=TIMEOUT, metavar="SECONDS", help=f"default {TIMEOUT:g}"
+        "--timeout", type=seconds, default=TIMEOUT, metavar="SECONDS", help=f"default {TIMEOUT:g}"
     )
     request.add_argument(
         "--proxy",
