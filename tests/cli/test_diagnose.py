@@ -141,6 +141,17 @@ def test_nobody_there() -> None:
     assert json.loads(machine.stdout)["verdict"] == "unreachable"
 
 
+def test_as_wide_as_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sentences are broken where the terminal ends, not by it."""
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    lines = verb.as_text(conclude(Evidence(SHAPE, None, None)))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
+    wide = verb.as_text(conclude(Evidence(SHAPE, None, None)))
+
+    assert max(len(part) for line in lines for part in line.split("\n")) <= 60 < max(map(len, wide))
+
+
 def test_could_not_be_told() -> None:
     """Exit code 5 where the evidence fits more than one cause."""
     diagnosis = conclude(Evidence(SHAPE, None, None))
