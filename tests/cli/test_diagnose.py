@@ -137,8 +137,19 @@ def test_nobody_there() -> None:
     text, machine = keptalive("http://127.0.0.1:9/"), keptalive("http://127.0.0.1:9/", "--json")
 
     assert (text.returncode, machine.returncode) == (Exit.PROBLEM, Exit.PROBLEM)
-    assert "There is no connection to be had (ECONNREFUSED)." in text.stdout
+    assert "There is no connection to be had (Connection refused)." in text.stdout
     assert json.loads(machine.stdout)["verdict"] == "unreachable"
+
+
+def test_as_wide_as_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sentences are broken where the terminal ends, not by it."""
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    lines = verb.as_text(conclude(Evidence(SHAPE, None, None)))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
+    wide = verb.as_text(conclude(Evidence(SHAPE, None, None)))
+
+    assert max(len(part) for line in lines for part in line.split("\n")) <= 60 < max(map(len, wide))
 
 
 def test_could_not_be_told() -> None:
@@ -149,11 +160,26 @@ def test_could_not_be_told() -> None:
     assert "Does keepalive help: not told." in verb.as_text(diagnosis)
 
 
+def test_what_exactly_makes_no_sense() -> None:
+    """Whose host, which port, which scheme, which figure."""
+    with Origin() as origin:
+        plain = keptalive(origin.url("/").replace("http:", "https:"))
+    proxy = keptalive("http://127.0.0.1:9/", "--proxy", "nothing.invalid")
+
+    assert "http:// instead of https://?" in plain.stderr
+    assert "the proxy cannot be found: there is no host 'nothing.invalid'" in proxy.stderr
+    assert "99999 is not a port" in keptalive("http://127.0.0.1:99999/").stderr
+    assert "99999" not in keptalive("http://user:99999/secret@127.0.0.1/").stderr
+    assert "a number of seconds, not 'abc'" in keptalive("http://127.0.0.1:9/", "--timeout", "abc").stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ["http://nothing.invalid/"],
         ["nonsense"],
+        ["http://127.0.0.1:99999/"],
+        ["http://127.0.0.1:9/", "--proxy", "nothing.invalid"],
         ["http://127.0.0.1:9/", "-H", f"no colon {SECRET}"],
         ["http://127.0.0.1:9/", "-H", "@/nonexistent"],
         ["http://127.0.0.1:9/", "-d", "@/nonexistent"],

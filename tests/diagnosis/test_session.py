@@ -169,7 +169,7 @@ def test_nobody_there() -> None:
     diagnosis = diagnose("http://127.0.0.1:9/")
 
     assert diagnosis.verdict == "unreachable"
-    assert "(ECONNREFUSED)" in diagnosis.sentence
+    assert "(Connection refused)" in diagnosis.sentence
     assert diagnosis.policy is None
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from keptalive.cli.diagnose_watch import watch
 from keptalive.cli.exits import Exit
-from keptalive.cli.output import escape, print_json
+from keptalive.cli.output import columns, escape, print_json, wrapped
 from keptalive.cli.report_file import add_report_option, report_to
+from keptalive.cli.seconds import seconds
 from keptalive.diagnosis.evidence import Timers
 from keptalive.diagnosis.remedies import MEANINGS, as_python
 from keptalive.diagnosis.request import parse_header
@@ -30,7 +31,7 @@ waits in the end whether it is alive. Meanwhile it measures the path's idle time
 Exit codes: 0 nothing is lost; 1 it found what kills the request; 5 it could not be told.
 """
 _EXITS = {"fine": Exit.OK, "problem": Exit.PROBLEM, "unknown": Exit.UNKNOWN}
-_WIDTH = 100  # columns of text
+_WIDTH = 100  # columns of text, where no terminal is narrower
 _HELPS = {True: "yes", False: "no", None: "not told"}
 
 
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--twice", action="store_true", help="send it plain as well, though it is neither GET nor HEAD"
     )
     request.add_argument(
-        "--timeout", type=float, default=TIMEOUT, metavar="SECONDS", help=f"default {TIMEOUT:g}"
+        "--timeout", type=seconds, default=TIMEOUT, metavar="SECONDS", help=f"default {TIMEOUT:g}"
     )
     request.add_argument(
         "--proxy",
@@ -163,24 +164,23 @@ def _file(name: str) -> bytes:
 def as_text(diagnosis: Diagnosis) -> list[str]:
     """Return the diagnosis as lines for people."""
     evidence, policy = diagnosis.evidence, diagnosis.policy
+    width = min(_WIDTH, columns(sys.stdout)) if sys.stdout.isatty() else _WIDTH
     lines = [f"{escape(evidence.request.method)} {escape(evidence.request.url)}: {diagnosis.verdict}"]
     if evidence.interrupted:
         lines.append(f"Interrupted after {evidence.seconds:.1f} s. What is known so far:")
-    lines += [*textwrap.wrap(escape(diagnosis.sentence), _WIDTH), "", "What was seen"]
+    lines += [*textwrap.wrap(escape(diagnosis.sentence), width), "", "What was seen"]
     for fact in diagnosis.because:
-        lines += textwrap.wrap(escape(fact), _WIDTH, initial_indent="  ", subsequent_indent="    ")
+        lines += textwrap.wrap(escape(fact), width, initial_indent="  ", subsequent_indent="    ")
     if diagnosis.also_possible:
         lines += ["", f"It may also be: {', '.join(diagnosis.also_possible)}."]
     helps = f"Does keepalive help: {_HELPS[diagnosis.keepalive_helps]}"
     if policy is not None:
         helps += f", with --policy {policy}, in Python {as_python(policy)}"
-    lines += ["", f"{helps}.", "", "What to do"]
+    lines += ["", wrapped(f"{helps}."), "", "What to do"]
     for step in diagnosis.steps:
-        lines += textwrap.wrap(
-            step.what, _WIDTH, initial_indent=f"  {step.who:9}", subsequent_indent=" " * 11
-        )
+        lines += textwrap.wrap(step.what, width, initial_indent=f"  {step.who:9}", subsequent_indent=" " * 11)
     if diagnosis.code:
-        width = max(map(len, diagnosis.code)) + 2
+        name_width = max(map(len, diagnosis.code)) + 2
         lines += ["", "In code"]
-        lines += [f"  {client:{width}}{line}" for client, line in diagnosis.code.items()]
+        lines += [f"  {client:{name_width}}{line}" for client, line in diagnosis.code.items()]
     return lines

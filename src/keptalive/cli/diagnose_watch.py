@@ -62,7 +62,7 @@ def as_line(experiment: Experiment) -> str:
 def as_table(experiment: Experiment) -> str:
     """Return it as a table."""
     rows = [(_name(arm), _timer(arm), _last(arm), _state(arm)) for arm in _plain_first(experiment)]
-    text = table(("request", "keepalive", "last packet from there", "state"), rows)
+    text = table(("request", "keepalive", "last packet from the other end", "state"), rows)
     return f"{text}\n\n{experiment.now:5.1f} s{_measured(experiment)}"
 
 

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from keptalive.cli.exits import Exit
 from keptalive.cli.output import columns, escape, print_json, wrapped
 from keptalive.cli.report_file import add_report_option, report_to
+from keptalive.cli.seconds import seconds
 from keptalive.probing.ladder import Goal
 from keptalive.probing.measure import Progress
 from keptalive.probing.result import ProbeResult, numbers
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max",
-        type=float,
+        type=seconds,
         default=LONGEST,
         metavar="SECONDS",
         help=f"the longest silence to try (default {LONGEST:g})",

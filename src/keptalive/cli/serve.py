@@ -12,6 +12,7 @@ import sys
 
 from keptalive.cli.exits import Exit
 from keptalive.cli.output import escape, print_json
+from keptalive.cli.seconds import seconds
 from keptalive.serving import Endpoint, Limits
 
 _HOST, _PORT = "127.0.0.1", 8080
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-sleep",
-        type=float,
+        type=seconds,
         default=_DEFAULTS.sleep,
         metavar="SECONDS",
         help=f"the longest N of /sleep/N (default {_DEFAULTS.sleep:g})",
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-life",
-        type=float,
+        type=seconds,
         default=_DEFAULTS.life,
         metavar="SECONDS",
         help=f"reset a connection after that time, whatever it does (default {_DEFAULTS.life:g})",

@@ -26,6 +26,8 @@ _DATA = b"\r\n"  # what a server of HTTP ignores before the next request (RFC 91
 _DATA_PATIENCE = 1.5  # s for its acknowledgement: two retransmissions
 _ENOUGH = 4  # bursts without an answer, if they took ...
 _LONGEST_QUESTION = 6.0  # s: on a path that lost much so far it would be asked on and on
+#: What OpenSSL says of an answer that is no TLS, by its versions.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL")
 _SHOWN = 80  # characters of a header of the response
 #: Ends by which this kernel gave a connection up, or was told that there is no way.
 _GIVEN_UP = {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN}
@@ -79,7 +81,10 @@ class RunningArm:
                 "--cacert FILE trusts another authority, --insecure trusts anybody"
             ) from error
         except ssl.SSLError as error:
-            raise BadInput(f"{host} and TLS: the handshake failed ({error.reason or error})") from error
+            failed = BadInput(f"{host} and TLS: the handshake failed ({error.reason or error})")
+            if error.reason in _NO_TLS:
+                failed = failed.with_hint("perhaps that port speaks no TLS: http:// instead of https://?")
+            raise failed from error
         except asyncio.TimeoutError:
             self.error = "TLS handshake not answered" if self.line.connected else "ETIMEDOUT"
         except ProxyRefused as error:

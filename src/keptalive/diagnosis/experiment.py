@@ -25,6 +25,7 @@ from keptalive.diagnosis.line import Line
 from keptalive.diagnosis.meanwhile import Meanwhile
 from keptalive.diagnosis.questions import Questions
 from keptalive.diagnosis.request import Proxies, Request
+from keptalive.errors import BadInput
 from keptalive.probing.ending import end
 from keptalive.probing.target import Address, Target
 
@@ -112,7 +113,7 @@ class Experiment:
         """Make both connections, to the same address: the first that answers. False if none does."""
         proxy = self._request.proxy
         host, port = (self._request.host, self._request.port) if proxy is None else (proxy.host, proxy.port)
-        for address in await Target(host, port).addresses():
+        for address in await _addresses(host, port, proxy=proxy is not None):
             self.held = self._arm(address, self.plan.timers)
             if await self.held.connect(self._request.host):
                 break
@@ -268,3 +269,13 @@ class Experiment:
             interrupted=interrupted,
             began=self._clock.strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
+
+
+async def _addresses(host: str, port: int, *, proxy: bool) -> list[Address]:
+    """Look a host up. Raises BadInput, which says so if it is the proxy that does not exist."""
+    try:
+        return await Target(host, port).addresses()
+    except BadInput as error:
+        if not proxy:
+            raise
+        raise BadInput(f"the proxy cannot be found: {error}") from error

@@ -211,6 +211,9 @@ def _split(text: str, what: str) -> SplitResult:
         url = urlsplit(text)
         port = url.port  # raises ValueError
     except ValueError:
+        number = re.search(r"://[^/?#@]*:(\d+)(?:[/?#]|$)", text)
+        if number is not None and "@" not in text and int(number[1]) > 65535:
+            raise BadInput(f"{number[1]} is not a port: they go from 1 to 65535") from None
         # What the error quotes may be a password.
         raise BadInput(f"that is not {what}: its host or its port cannot be read") from None
     if url.scheme not in ("http", "https"):

@@ -6,6 +6,8 @@ passed on as it is: who prints, escapes.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 
 from keptalive.diagnosis.evidence import Arm, Control, Evidence
@@ -92,7 +94,7 @@ def _figures(evidence: Evidence, ruling: Ruling) -> dict[str, object]:
         "status": next(iter(statuses), ""),
         "timers": "" if held is None else f" ({held.timers})",
         "harm": ", it ends requests that would have been answered" if plain_answered else "",
-        "error": "" if last is None or last.error is None else f" ({last.error})",
+        "error": "" if last is None or last.error is None else f" ({_in_words(last.error)})",
         "also": f"; it may be {' or '.join(ruling.also)}" if ruling.also else "",
     }
 
@@ -147,14 +149,20 @@ def _told(arm: Arm, seconds: float) -> str:
         Fate.LATE: f"answered with status {arm.status}{after}, just after its connection had been asked",
         Fate.CLOSED: f"closed by the other end{after}, {_cut(arm)}",
         Fate.RESET: f"reset{after}, {_cut(arm)}",
-        Fate.GAVE_UP: f"given up by this kernel{after} ({arm.error})",
-        Fate.UNCONNECTED: f"no connection ({arm.error})",
+        Fate.GAVE_UP: f"given up by this kernel{after} ({_in_words(arm.error)})",
+        Fate.UNCONNECTED: f"no connection ({_in_words(arm.error)})",
         Fate.ALIVE: f"no answer in {seconds:.0f} s, but its connection is alive",
         Fate.DEAD_SILENT: f"no answer, and its connection{silent} is dead: probes were not answered{by_data}",
         Fate.DEAD_RESET: f"no answer, and its connection{silent} is dead: a probe brought a reset",
         Fate.WAITING: f"no answer in {seconds:.0f} s",
     }[fate(arm, seconds)]
     return f"{name}: {said}{probes}."
+
+
+def _in_words(error: str | None) -> str:
+    """Return an error as the system words it, "Connection refused"; the record has the name of its number."""
+    number = getattr(errno, error or "", None)
+    return os.strerror(number) if isinstance(number, int) else str(error)
 
 
 def _cut(arm: Arm) -> str:
@@ -165,7 +173,7 @@ def _cut(arm: Arm) -> str:
 
 def _control(control: Control) -> str:
     if not control.connected:
-        return f"Control: a fresh connection was not to be had ({control.error})."
+        return f"Control: a fresh connection was not to be had ({_in_words(control.error)})."
     if control.probes == "answered":
         return "Control: a fresh connection answers probes."
     data = " but acknowledges data" if control.data == "answered" else ""
