@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from keptalive.cli.exits import Exit
+from keptalive.cli.main import main
 from keptalive.rescue.attach import read_process
 from linux.confined import USER, confined
 from linux.holder import IPPROTO_MPTCP
@@ -46,6 +47,24 @@ def test_each_socket_before_and_after() -> None:
     ]
     assert {line.split()[1] for line in lines} == {str(running.pid)}
     assert (empty, sums) == ("", "3 TCP sockets: 3 changed, 0 left as they were")
+
+
+def test_a_narrow_terminal_breaks_no_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The ends, and what was done, have a line each."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    with program("hold") as running:
+        main(["attach", str(running.pid), "--policy", "20:10:5"])
+        capsys.readouterr()
+        main(["attach", str(running.pid)])
+    lines = capsys.readouterr().out.splitlines()
+
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split() == ["LOCAL", "REMOTE"]
+    assert lines[5].endswith("20:10:5; its own keepalive is at least as eager")
+    assert len(lines) == 3 * 4 + 2
 
 
 def test_as_json() -> None:

@@ -22,9 +22,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keptalive.cli.exits import Exit
+from keptalive.cli.main import main
 from keptalive.cli.ps import Count, document
-from keptalive.cli.ps_rows import Json, Rows, quoted
-from keptalive.cli.ps_watch import Changes, folded
+from keptalive.cli.ps_rows import Json, Rows, folded, folds, quoted
+from keptalive.cli.ps_watch import Changes
 from keptalive.survey import Survey
 from linux.holder import Holder, holding, keepalive
 from linux.programs import NOBODY, program
@@ -407,6 +408,7 @@ def test_watching_on_a_terminal(mixed: Holder) -> None:
     assert b"\x1b[?1049l" in seen
     assert b"PROCESS" in seen
     assert b"... and " in seen
+    assert b" connections: " in seen.partition(b"\x1b[?1049l")[2]  # the last table stays
     assert b" connections: " in seen
 
 
@@ -424,8 +426,41 @@ def test_a_narrow_terminal_shows_the_ends_too(mixed: Holder) -> None:
 
 def test_folding() -> None:
     """A row that is too long is broken before its two ends, and nowhere else."""
-    assert folded("~ x   no  a:1 -> b:2", 10) == "~ x   no\n    a:1 -> b:2"
-    assert folded("~ x   no  a:1 -> b:2", None) == "~ x   no  a:1 -> b:2"
+    header, row = "  X  PROTECTED  LOCAL", "~ x  no         a:1 -> b:2"
+
+    assert folds(header, [row], None) == folds(header, [row], 26) == []
+    assert folded(row, []) == row
+    assert folds(header, [row], 25) == [16]
+    assert folded(row, [16]) == "~ x  no\n    a:1 -> b:2"
+
+
+def test_folding_with_settings() -> None:
+    """They have a line of their own only if they need it."""
+    header, row = "X  KEEPALIVE  COUNT  LOCAL", "x  yes            9  a:1 -> b:2"
+
+    assert folds(header, [row], 30) == [21]
+    assert folds(header, [row], 18) == [3, 21]
+    assert folded(row, [3, 21]) == "x\n    yes            9\n    a:1 -> b:2"
+
+
+def test_a_narrow_terminal_breaks_no_row(
+    mixed: Holder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor its settings; where nobody looks, each connection is one line."""
+    arguments = ["ps", "--netns", str(mixed.pid), "--exact"]
+    monkeypatch.setattr("gc.disable", lambda: None)  # this process goes on
+    main(arguments)
+    plain = capsys.readouterr().out.splitlines()
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    main(arguments)
+    narrow = capsys.readouterr().out.splitlines()
+
+    assert len(narrow) - 2 == 3 * (len(plain) - 2)
+    assert max(map(len, narrow[:-1])) <= 80 < max(map(len, plain))
+    assert [" ".join(narrow[at : at + 3]).split()[-8:] for at in range(0, len(narrow) - 2, 3)] == [
+        line.split()[-8:] for line in plain[:-2]
+    ]
 
 
 def test_rows_tell_when_facts_change() -> None:

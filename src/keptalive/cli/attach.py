@@ -9,7 +9,7 @@ from typing import Any
 
 from keptalive.cli.argument_types import process_number
 from keptalive.cli.exits import Exit, exit_for
-from keptalive.cli.output import SCHEMA, complain, escape, sentence
+from keptalive.cli.output import SCHEMA, complain, escape, room, sentence
 from keptalive.errors import KeptaliveError
 from keptalive.linux import processes
 from keptalive.presets import parse_policy
@@ -21,8 +21,13 @@ from keptalive.sockets import SocketState
 # Seconds between two looks. Keepalive does not matter to a connection younger than that.
 _PAUSE = 1.0
 
-_LINE = "{:15}  {:>7}  {:>4}  {:>21}  {:>21}  {:24}  {}"
-_HEADER = _LINE.format("PROCESS", "PID", "FD", "LOCAL", "REMOTE", "BEFORE", "NOW")
+# The parts of a line: where it is too long for the terminal, each is a line of its own.
+_PARTS = ("{:15}  {:>7}  {:>4}", "{:>21}  {:>21}", "{:24}  {}")
+_HEADER = (
+    _PARTS[0].format("PROCESS", "PID", "FD"),
+    _PARTS[1].format("LOCAL", "REMOTE"),
+    _PARTS[2].format("BEFORE", "NOW"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +88,7 @@ class _Shown:
     def __init__(self, args: argparse.Namespace) -> None:
         self._json, self._follow = args.json, args.follow
         self._indent = None if args.follow else 2
-        self._begun = False
+        self._begun = self._folded = False
         self._inodes: set[int] = set()
         self._changed: set[int] = set()
         self.failed: set[int] = set()
@@ -98,8 +103,13 @@ class _Shown:
                 self._begun = True
             return
         if news:
-            header = [] if self._begun else [_HEADER]
-            print(*header, *map(_line, news), sep="\n", flush=True)
+            lines = list(map(_parts, news))
+            if not self._begun:
+                width = room(sys.stdout)
+                self._folded = width is not None and max(map(len, map("  ".join, [_HEADER, *lines]))) > width
+                lines.insert(0, _HEADER)
+            between = "\n    " if self._folded else "  "
+            print("\n".join(map(between.join, lines)), flush=True)
             self._begun = True
         for error in refused.values():
             complain(error, as_json=False)
@@ -144,17 +154,13 @@ def _document(looks: list[Look], refusals: dict[int, KeptaliveError]) -> dict[st
     return {"schema": SCHEMA, "sockets": [_row(look) for look in looks], "refused": refused}
 
 
-def _line(look: Look) -> str:
+def _parts(look: Look) -> tuple[str, ...]:
     report = look.report
     now = "; ".join((_brief(report.after), *report.problems, *filter(None, [report.left_alone])))
-    return _LINE.format(
-        escape(processes.name(look.pid)),
-        look.pid,
-        look.descriptor,
-        report.after.local or "-",
-        report.after.remote or "-",
-        _brief(report.before),
-        escape(now),
+    return (
+        _PARTS[0].format(escape(processes.name(look.pid)), look.pid, look.descriptor),
+        _PARTS[1].format(report.after.local or "-", report.after.remote or "-"),
+        _PARTS[2].format(_brief(report.before), escape(now)),
     )
 
 

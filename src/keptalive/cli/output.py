@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from keptalive.errors import KeptaliveError
 from keptalive.escaping import escape
 
-__all__ = ["SCHEMA", "columns", "complain", "escape", "print_json", "sentence", "table", "wrapped"]
+__all__ = ["SCHEMA", "columns", "complain", "escape", "print_json", "room", "sentence", "table", "wrapped"]
 
 TYPE_CHECKING = False  # type checkers take it for true; importing typing for it would cost 5 ms
 if TYPE_CHECKING:
@@ -62,6 +62,11 @@ def wrapped(line: str) -> str:
     import textwrap
 
     return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+
+
+def room(stream: TextIO) -> int | None:
+    """Return how many columns a line may have: those of the terminal, None where nothing limits it."""
+    return columns(stream) if stream.isatty() else None
 
 
 def complain(error: KeptaliveError, *, as_json: bool) -> None:

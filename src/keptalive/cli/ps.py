@@ -12,8 +12,8 @@ from operator import itemgetter
 
 from keptalive.cli.argument_types import process_number, seconds
 from keptalive.cli.exits import Exit
-from keptalive.cli.output import SCHEMA, escape
-from keptalive.cli.ps_rows import Json, Rows, Text, quoted
+from keptalive.cli.output import SCHEMA, escape, room
+from keptalive.cli.ps_rows import Json, Rows, Text, folded, folds, quoted
 from keptalive.survey import Survey, survey
 
 TYPE_CHECKING = False  # type checkers take it for true; importing typing for it would cost
@@ -96,6 +96,9 @@ def document(found: Survey, args: argparse.Namespace, counts: Count) -> Iterator
     else:
         style, separator = Text(found, owners=not args.no_owner, exact=args.exact), "\n"
         before = f"{style.header()}\n"
+        if sys.stdout.isatty():
+            yield _for_a_terminal(found, style, counts)
+            return
     table = Rows(found, style)
     for batch in filter(None, found.batches):
         counts.add(found, batch)
@@ -105,6 +108,19 @@ def document(found: Survey, args: argparse.Namespace, counts: Count) -> Iterator
         yield f'\n], "summary": {counts.json()}}}\n'
     else:
         yield ("\n\n" if counts.connections else "") + f"{counts.text()}\n"
+
+
+def _for_a_terminal(found: Survey, style: Text, counts: Count) -> str:
+    """Return the same at once, folded if the terminal is narrower than the table."""
+    table, lines = Rows(found, style), []
+    for batch in filter(None, found.batches):
+        counts.add(found, batch)
+        lines += table.lines(batch)
+    if not lines:
+        return f"{counts.text()}\n"
+    rows = [style.header(), *lines]
+    at = folds(rows[0], lines, room(sys.stdout))
+    return "\n".join([*(folded(row, at) for row in rows), "", counts.text()]) + "\n"
 
 
 class Count:

@@ -15,6 +15,7 @@ from keptalive.survey import Memo, Survey
 
 TYPE_CHECKING = False  # type checkers take it for true; importing typing for it would cost
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from typing import Protocol
 
     class Style(Protocol):
@@ -129,6 +130,23 @@ class Text:
     def address(self, recorded: bytes) -> str:
         """Return an address."""
         return escape(address_text(recorded))
+
+
+def folds(header: str, lines: Iterable[str], width: int | None) -> list[int]:
+    """Return the columns at which the rows of a table are to be folded, so that they fit.
+
+    Before the two ends, and before the settings too if what is left is still too wide.
+    """
+    if width is None or max(map(len, (header, *lines))) <= width:
+        return []
+    ends, settings = header.index("LOCAL"), header.find("KEEPALIVE")
+    return [settings, ends] if settings > 0 and len(header[:ends].rstrip()) > width else [ends]
+
+
+def folded(line: str, at: Sequence[int]) -> str:
+    """Return a row with what begins *at* these columns in lines of its own."""
+    parts = [line[start:end] for start, end in zip((0, *at), (*at, None), strict=True)]
+    return "\n    ".join([*(part.rstrip() for part in parts[:-1]), parts[-1]])
 
 
 _SETTINGS = ("keepalive", "idle", "interval", "count", "user_timeout")

@@ -18,7 +18,7 @@ from itertools import chain
 from typing import Any, NoReturn
 
 from keptalive.cli.ps import Count, document
-from keptalive.cli.ps_rows import Rows, Text
+from keptalive.cli.ps_rows import Rows, Text, folded, folds
 from keptalive.linux.sock_diag import Record
 from keptalive.survey import Survey
 
@@ -82,19 +82,16 @@ class Changes:
         return sorted(rows, key=lambda row: (named[owners[row[-1]]], row[4], row[1], row[3], row[0]))
 
 
-def folded(line: str, at: int | None) -> str:
-    """Return a row with its two ends, which begin *at* this column, in a line of their own."""
-    return line if at is None else f"{line[:at].rstrip()}\n    {line[at:]}"
-
-
 class _Live:
     """The terminal, taken over by rich: as many lines as fit, coloured by their marks."""
 
     def __init__(self, changes: Changes) -> None:
         from rich.console import Console
         from rich.live import Live
+        from rich.text import Text as Line
 
         self._changes = changes
+        self._last = Line()
         self._console = Console()
         self._live = Live(console=self._console, screen=True, auto_refresh=False)
 
@@ -104,18 +101,20 @@ class _Live:
 
     def __exit__(self, *error: Any) -> None:
         self._live.__exit__(*error)
+        self._console.print(self._last)  # where it stays, unlike on the screen that has just been left
 
     def _show(self, found: Survey) -> None:
         from rich.text import Text as Line
 
         header, *rows, empty, counts = self._changes.lines(found)
-        ends = header.index("LOCAL") if max(map(len, (header, *rows))) > self._console.width else None
-        room = max(1, (self._console.height - 4) // (1 if ends is None else 2))
+        at = folds(header, rows, self._console.width)
+        room = max(1, (self._console.height - 4) // (1 + len(at)))
         if len(rows) > room:
             # What changes is to be seen, wherever it stands.
             rows.sort(key=lambda line: line.startswith("  "))
             empty = f"  ... and {len(rows) - room} more"
-        lines = [Line(folded(line, ends), _STYLES.get(line[0], "")) for line in rows[:room]]
-        screen = Line("\n").join([Line(folded(header, ends), "bold"), *lines, Line(empty), Line(counts)])
+        lines = [Line(folded(line, at), _STYLES.get(line[0], "")) for line in rows[:room]]
+        screen = Line("\n").join([Line(folded(header, at), "bold"), *lines, Line(empty), Line(counts)])
         screen.no_wrap = True
+        self._last = screen
         self._live.update(screen, refresh=True)
