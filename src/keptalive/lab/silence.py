@@ -1,7 +1,7 @@
 """Which relayed connections nobody has said anything on for some time.
 
 Rule: the kernel counts, and it is asked now and then. A question takes a microsecond, so no connection is
-asked more often than it takes to notice its end a fortieth of the idle timeout late, nor more often than
+asked more often than it takes to notice its end a thirtieth of the idle timeout late, nor more often than
 50 times a second; they take turns, so that ten thousand of them are no burst.
 
 What is counted: segments from either end (tcpi_segs_in), keepalive probes among them, as a firewall does;
@@ -20,7 +20,7 @@ from keptalive.errors import LabError
 from keptalive.lab.flows import Flow
 from keptalive.lab.polling import Poller
 
-_SLICES = 40  # a look each so many-th part of the timeout: the last sign of life is known that exactly
+_SLICES = 30  # a look each so many-th part of the timeout: the last sign of life is known that exactly
 _SHORTEST, _LONGEST = 0.02, 2.0  # s between two looks: what an idle CPU does not notice; what people do not
 _GROUPS = 10  # those whose turn is within a tenth of that time are looked at together: fewer wake-ups
 
