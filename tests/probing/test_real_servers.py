@@ -82,8 +82,10 @@ def test_the_server_closes_first(outcomes: tuple[Outcomes, Outcomes], name: str)
     assert result.behaviour == "closed-by-peer"
     assert result.dead_at is None
     assert result.alive_at is not None
-    assert 1 < result.alive_at < CLOSES + 1.5
-    assert result.closed_after == pytest.approx(CLOSES, abs=1.5)  # squid looks at its clock now and then
+    late = 4.0 if name == "squid" else 1.5  # s: squid looks at its clock now and then
+    assert 1 < result.alive_at < CLOSES + late
+    assert result.closed_after is not None
+    assert CLOSES - 0.5 < result.closed_after < CLOSES + late
     answered = "answered after 7." in " ".join(result.caveats)
     assert answered is (WAYS[name][2] is not None)
 
