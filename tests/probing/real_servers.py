@@ -122,6 +122,9 @@ def start(lab: Lab, name: str, folder: Path, seconds: int, *, near: bool = False
         popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     for port in _PORTS[name]:
         _await(lab, ("127.0.0.1", port) if near else lab.reach(port), folder)
+    # Squid's shared memory stays where it has it mapped; its name would outlive it, and be in another's way.
+    for left in Path("/dev/shm").glob(f"{_service(folder)}-*"):
+        left.unlink()
 
 
 def _await(lab: Lab, address: tuple[str, int], folder: Path) -> None:
@@ -167,7 +170,13 @@ def _sshd(folder: Path, values: dict[str, object]) -> list[str]:
 
 
 def _squid(folder: Path, values: dict[str, object]) -> list[str]:
-    return [program("squid") or "", "-N", "-f", _configured(folder, "squid.conf", _SQUID, values)]
+    file = _configured(folder, "squid.conf", _SQUID, values)
+    return [program("squid") or "", "-N", "-n", _service(folder), "-f", file]
+
+
+def _service(folder: Path) -> str:
+    """Return a name for squid of its own in this folder: letters and digits only."""
+    return "keptalive" + "".join(filter(str.isalnum, folder.name))
 
 
 _STARTS: dict[str, Callable[[Path, dict[str, object]], list[str]]] = {

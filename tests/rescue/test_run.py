@@ -139,6 +139,7 @@ import os, sys, time
 sys.stdout.write(sys.stdin.read())
 sys.stderr.write("to stderr")
 sys.stdout.flush()
+sys.stderr.flush()
 for descriptor in (1, 2, int(sys.argv[1])):
     os.close(descriptor)
 time.sleep(60)

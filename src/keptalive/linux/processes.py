@@ -26,20 +26,34 @@ def sockets(pid: int) -> list[Socket]:
     """Return the open sockets of a process as (descriptor, inode); of any kind, not TCP alone.
 
     A process whose first thread has ended but others live shows nothing at its own
-    descriptors: then those of its threads are read. Raises OSError: EACCES where this
-    user may not look, ENOENT or ESRCH if there is no such process.
+    descriptors, or even shuts them to its own user: then those of its threads are read.
+    Raises OSError: EACCES where this user may not look, ENOENT or ESRCH if there is no
+    such process.
     """
-    found, descriptors = _sockets_in(f"/proc/{pid}/fd")
+    shut: PermissionError | None = None
+    try:
+        found, descriptors = _sockets_in(f"/proc/{pid}/fd")
+    except PermissionError as error:
+        if not _first_thread_has_ended(pid):
+            raise
+        shut, descriptors = error, False
     if descriptors:
         return found
     for thread in threads(pid):
         try:
             found, descriptors = _sockets_in(f"/proc/{pid}/task/{thread}/fd")
         except OSError:
-            continue  # this thread has just ended
+            continue  # this thread has just ended, or is the first
         if descriptors:
             return found
+        shut = None
+    if shut is not None:
+        raise shut
     return []
+
+
+def _first_thread_has_ended(pid: int) -> bool:
+    return _text(pid, "stat").rpartition(")")[2].split()[:1] == ["Z"]
 
 
 def threads(pid: int) -> list[int]:
@@ -65,13 +79,17 @@ def network_namespace(pid: int) -> str:
 
     Raises OSError: EACCES where this user may not look, ESRCH if there is no such process.
     """
+    shut: OSError = ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
     for folder in (f"/proc/{pid}", *(f"/proc/{pid}/task/{thread}" for thread in threads(pid))):
         try:
             os.stat(f"{folder}/ns/net")
         except FileNotFoundError:
             continue
+        except PermissionError as error:
+            shut = error  # of an ended first thread: its own user may look at the others
+            continue
         return f"{folder}/ns/net"
-    raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+    raise shut
 
 
 def name(pid: int) -> str:
