@@ -20,7 +20,7 @@ from keptalive.lab.event import LabEvent
 from keptalive.lab.faults import Faults
 from keptalive.lab.faults.fault import AfterIdle, Moment
 from keptalive.lab.faults.gateway_timeout import GatewayTimeout as GatewayTimeoutFault
-from keptalive.lab.flows import Address, Flow, deafen
+from keptalive.lab.flows import Address, Flow, deafen, prompt
 from keptalive.lab.listeners import listen
 from keptalive.lab.polling import Poller
 from keptalive.lab.relayed.darkness import Darkness
@@ -80,8 +80,7 @@ class Relay:
         listeners = listen(hosts, port)
         for listener in listeners:
             listener.setblocking(False)
-            # Inherited by what is accepted: pass on what comes as it comes.
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            prompt(listener, listener.getsockname())
             deafen(listener, self.dark)
             self._listeners.append((listener, upstream))
             self.poller.watch(listener.fileno(), partial(self._accept, listener, upstream))
