@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ _LASTING_THREADS = (
 )
 
 
+# Files that take more than ten seconds, the longest first; the others follow by how many tests they have.
+# A worker that began one of these last would have all others wait for it.
+_LONG = ("tests/matrix/test_matrix.py",)
+
 # These share their runs in the lab (lab_results), which are many.
 _TOGETHER = ("tests/matrix/test_matrix.py", "tests/test_requests_not_repeated.py")
 
@@ -41,10 +46,26 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            return _TOGETHER[0] if file in _TOGETHER else file
+            return _file(nodeid)
 
+    config.option.loadscopereorder = False  # it would count tests; the collection has been ordered
     return ByFile(config, log)
+
+
+def _file(nodeid: str) -> str:
+    file = nodeid.partition("::")[0]
+    return _TOGETHER[0] if file in _TOGETHER else file
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where workers share the tests, have those files come first that all would wait for at the end."""
+    if not hasattr(config, "workerinput"):
+        return
+    files = Counter(_file(item.nodeid) for item in items)
+    order = [*_LONG, *(file for file, _ in files.most_common() if file not in _LONG)]
+    place = {file: number for number, file in enumerate(order)}
+    items.sort(key=lambda item: place[_file(item.nodeid)])
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import socket
+import warnings
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import keptalive
 from keptalive import KeptaliveWarning, Policy
@@ -62,3 +65,18 @@ def test_empty_is_as_if_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty variable is how many tools unset one."""
     monkeypatch.setenv("KEPTALIVE_POLICY", "")
     assert default_policy() == Policy()
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0"), max_size=20))
+@settings(deadline=None)
+def test_any_value_is_a_policy_or_a_warning(value: str) -> None:
+    """KEPTALIVE_POLICY raises nothing into a program: it holds, or warns once, and the default holds."""
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        patch.setenv("KEPTALIVE_POLICY", value)
+        policy = default_policy()
+    if [str(warning.category.__name__) for warning in warned] == ["KeptaliveWarning"]:
+        assert policy == Policy()
+    else:
+        assert warned == []
+        assert value.strip().lower() in ("", "off") or policy == Policy.parse(value)

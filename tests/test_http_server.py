@@ -6,6 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from keptalive.http_server import LARGEST_HEAD, BadRequest, Request, number_of_seconds, read_request
 
@@ -105,3 +107,49 @@ def test_number_of_seconds() -> None:
     for text in ("10.1", "-1", "nan", "inf", "x", ""):
         with pytest.raises(BadRequest):
             number_of_seconds(text, 10)
+
+
+_PIECES = st.sampled_from(
+    [
+        *(b"GET / HTTP/1.1\r\n", b"POST /sleep/5?a=b HTTP/1.0\r\n", b"GET http://[/ HTTP/1.1\r\n", b"\r\n"),
+        *(b"Content-Length: 5\r\n", b"Content-Length: -1\r\n", b"Content-Length: " + b"9" * 5000 + b"\r\n"),
+        *(b"Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n", b"-5\r\n", b"0\r\n\r\n", b"hello"),
+        *(b"Connection: close\r\n", b"Expect: 100-continue\r\n"),
+    ]
+)
+
+
+@given(st.lists(_PIECES | st.binary(max_size=20), max_size=8).map(b"".join))
+@settings(deadline=None)
+def test_whatever_comes_is_read_or_refused(data: bytes) -> None:
+    """A request, none, BadRequest in one line, or the end of the connection: nothing else, and no waiting."""
+
+    async def run() -> None:
+        reader = asyncio.StreamReader(limit=LARGEST_HEAD)
+        reader.feed_data(data)
+        reader.feed_eof()
+        writer: Any = Silence()
+        left = len(data) + 1
+        while (request := await asyncio.wait_for(read_request(reader, writer), 60)) is not None:
+            assert request.method
+            assert len(reader._buffer) < left, "it reads the same again"  # type: ignore[attr-defined]
+            left = len(reader._buffer)  # type: ignore[attr-defined]
+        assert writer.written in (b"", *(b"HTTP/1.1 100 Continue\r\n\r\n" * n for n in range(1, 9)))
+
+    try:
+        asyncio.run(run())
+    except BadRequest as error:
+        assert "\n" not in str(error)
+    except asyncio.IncompleteReadError:
+        pass  # the client went away in the middle of a body
+
+
+@given(st.text(max_size=12) | st.floats().map(str), st.floats(0, 1e6))
+def test_any_text_is_a_number_of_seconds_or_refused(text: str, longest: float) -> None:
+    """From zero to the longest, or BadRequest."""
+    try:
+        seconds = number_of_seconds(text, longest)
+    except BadRequest:
+        return
+    assert 0 <= seconds <= longest
+    assert seconds == float(text)

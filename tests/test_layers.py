@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parent.parent / "src" / "keptalive"
+import keptalive
+
+SOURCE = Path(keptalive.__file__).parent
 
 # Bottom to top. A file may import from lower layers and from its own package.
 LAYERS: tuple[tuple[str, ...], ...] = (

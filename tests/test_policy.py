@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from keptalive import Policy, PolicyError
@@ -33,6 +33,9 @@ def test_default_outlives_an_outage_of_two_minutes() -> None:
         ({"user_timeout": 0}, "at least 0.001"),
         ({"user_timeout": float("inf")}, "finite"),
         ({"user_timeout": "4"}, "number of seconds"),
+        ({"user_timeout": 10**400}, "finite"),
+        ({"idle": 2**31}, "at most 2147483647"),
+        ({"count": float("inf")}, "whole number"),
     ],
 )
 def test_refused(arguments: dict[str, object], words: str) -> None:
@@ -84,14 +87,22 @@ def test_str_is_what_parse_reads(idle: int, interval: int, count: int, user_time
     assert Policy.parse(str(policy)) == policy
 
 
-@given(st.text(alphabet="0123456789:.-eE naif", max_size=20))
+_NUMBERS = st.integers(-1, 10**5).map(str) | st.text(alphabet="0123456789.-_eEnaif ", max_size=6)
+
+
+@given(st.text(max_size=20) | st.lists(_NUMBERS, max_size=5).map(":".join))
+@example("9" * 5000 + ":1:1")  # int() refuses thousands of digits
+@example("9" * 4000 + ":1:1")
+@example("1:1:1:1e308")
 def test_parse_never_crashes(text: str) -> None:
-    """Whatever the text, a policy or a PolicyError."""
+    """Whatever the text, a PolicyError, or a policy that is read again as it is written."""
     try:
         policy = Policy.parse(text)
     except PolicyError:
         return
     assert policy.idle >= policy.interval >= 1
+    assert 0 < policy.detection_time < float("inf")
+    assert Policy.parse(str(policy)) == policy
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keptalive import Policy, PolicyError
 from keptalive.policy import TIMER_LATENESS
@@ -87,3 +89,16 @@ def test_fitting() -> None:
     assert names(59.6, 60.1) == {"aws-alb", "nginx"}
     assert names(290.0, 291.0) == set()
     assert names(4.98, 5.02) == set()
+
+
+_WRITTEN = st.sampled_from([row.name for row in PRESETS] + ["off", "60:15:9", "60:15:9:30"])
+
+
+@given(st.text(max_size=20) | _WRITTEN | st.tuples(_WRITTEN, st.text(max_size=3)).map("".join))
+def test_any_text_is_a_policy_or_refused(text: str) -> None:
+    """What --policy takes is a policy as Policy.parse() or a preset has it; all else, a PolicyError."""
+    try:
+        made = parse_policy(text)
+    except PolicyError:
+        return
+    assert made == (Policy.parse(text) if ":" in text else preset(text).policy)

@@ -8,6 +8,7 @@ applied (`sockets.apply`), from the table in `platforms`.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ TIMER_LATENESS = 0.125
 # RFC 1122, 4.2.3.6: the default idle time must be no less than two hours. Every
 # OS keeps to it, so a longer idle would never be asked for to keep a path open.
 LONGEST_IDLE = 7200
+
+_LARGEST = 2**31 - 1  # setsockopt(2) takes a C int, on every system
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,10 @@ class Policy:
 
     def __str__(self) -> str:
         text = f"{self.idle}:{self.interval}:{self.count}"
-        return text if self.user_timeout is None else f"{text}:{self.user_timeout:g}"
+        if self.user_timeout is None:
+            return text
+        short = f"{self.user_timeout:g}"  # where that is exact
+        return f"{text}:{short if float(short) == self.user_timeout else self.user_timeout}"
 
     @property
     def detection_time(self) -> float:
@@ -127,6 +133,8 @@ def _whole(field: str, value: Any) -> int:
         raise PolicyError(f"{field} must be a whole number, not {value!r}")
     if value < 1:
         raise PolicyError(f"{field} must be at least 1, not {value!r}")
+    if value > _LARGEST:
+        raise PolicyError(f"{field} must be at most {_LARGEST}")
     return int(value)
 
 
@@ -134,6 +142,6 @@ def _seconds(field: str, value: Any) -> float:
     """Return *value* as a float, if it is a finite time of at least a millisecond."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise PolicyError(f"{field} must be a number of seconds, not {value!r}")
-    if not (math.isfinite(value) and value >= 0.001):
+    if not 0.001 <= value <= sys.float_info.max:
         raise PolicyError(f"{field} must be finite and at least 0.001 s, not {value!r}")
     return float(value)

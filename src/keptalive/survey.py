@@ -84,6 +84,13 @@ class Survey:
         nobody = (None, None)
         return (self.holders.get(row[-1], nobody)[0] for row in batch)
 
+    def owners_or_users(self, batch: list[Record]) -> Iterable[int | None]:
+        """Return the same, but ~uid of its user for a socket whose owner is hidden from this one."""
+        if not self.hidden:
+            return self.owners(batch)
+        holders = self.holders
+        return (holders[row[-1]][0] if row[-1] in holders else ~row[-2] if row[-1] else None for row in batch)
+
     def keep(self, wanted: Callable[[Record], bool]) -> None:
         """Leave out the rows that are not *wanted*."""
         self.batches = (list(filter(wanted, batch)) for batch in self.batches)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from keptalive.lab.faults import ENGINES
+from keptalive.presets import PRESETS
 from support import clean_environment
 
 ASK = """
@@ -153,7 +154,7 @@ def test_without_a_command_it_says_what_is_missing(nothing: list[str]) -> None:
 
 
 def test_faults() -> None:
-    """Each fault with its engines, for people and for programs."""
+    """Each fault with its engines, each preset with its fault, for people and for programs."""
     text, answer = (
         lab("faults").communicate(timeout=60)[0],
         json.loads(lab("faults", "--json").communicate(timeout=60)[0]),
@@ -169,6 +170,17 @@ def test_faults() -> None:
     for row in rows.values():
         assert f"{row['fault']} " in text
         assert row["does"] in text
+    presets = {row["preset"]: row for row in answer["presets"]}
+
+    assert presets["aws-nat-gateway"] == {
+        "preset": "aws-nat-gateway",
+        "fault": "idle-reset:350",
+        "engines": ["kernel", "packet", "relay"],
+        "title": "AWS NAT Gateway",
+    }
+    assert list(presets) == [preset.name for preset in PRESETS]
+    for row in presets.values():
+        assert re.search(rf"^{row['preset']} +{row['fault']} +{re.escape(row['title'])}$", text, re.MULTILINE)
 
 
 def test_a_speed_divides_the_times_of_a_preset() -> None:

@@ -27,6 +27,7 @@ from keptalive.cli.ps import Count, document
 from keptalive.cli.ps_rows import Json, Rows, folded, folds, quoted
 from keptalive.cli.ps_watch import Changes
 from keptalive.survey import Survey
+from linux.confined import USER, confined
 from linux.holder import Holder, holding, keepalive
 from linux.programs import NOBODY, program
 from support import require, tcp_pair
@@ -270,9 +271,9 @@ def test_a_hostile_name_reaches_no_terminal() -> None:
     assert row["process"].startswith("\x1b]0;x\x07")
 
 
-def _survey(names: list[str], records: list[Any]) -> Survey:
+def _survey(names: list[str], records: list[Any], hidden: bool = False) -> Survey:
     holders = {record[-1]: (record[-1] % (len(names) or 1), 3) for record in records if record[-1] % 3}
-    found = Survey([records], holders, [])
+    found = Survey([records], holders, [NOBODY] if hidden else [])
     found.names.update(enumerate(names))
     return found
 
@@ -289,18 +290,22 @@ _RECORDS = st.tuples(
 _NAMES = st.lists(st.text(max_size=16), min_size=1, max_size=4)
 
 
-@given(_NAMES, st.lists(_RECORDS, max_size=20), st.booleans(), st.booleans())
+@given(_NAMES, st.lists(_RECORDS, max_size=20), st.booleans(), st.booleans(), st.booleans())
 @settings(deadline=None)
 def test_any_records_and_names_are_printed_safely(
-    names: list[str], records: list[Any], owner: bool, exact: bool
+    names: list[str], records: list[Any], owner: bool, exact: bool, hidden: bool
 ) -> None:
     """Valid JSON, and text without a character that acts."""
     args = argparse.Namespace(json=True, no_owner=not owner, exact=exact)
-    rows = json.loads("".join(document(_survey(names, records), args, Count())))["connections"]
+    answer = json.loads("".join(document(_survey(names, records, hidden), args, Count())))
+    rows = answer["connections"]
     args.json = False
-    text = "".join(document(_survey(names, records), args, Count()))
+    text = "".join(document(_survey(names, records, hidden), args, Count()))
 
     assert len(rows) == len(records)
+    assert all(row["pid"] is None or row["pid"] >= 0 for row in rows)
+    marked = len(re.findall(r"^\(.{1,13}\) {2,}\?  ", text, re.MULTILINE))
+    assert marked == (answer["summary"]["owner_hidden"] if owner else 0)
     assert all(row.keys() == FIELDS for row in rows)
     assert not _ACTING.search(text)
     assert text.encode()
@@ -310,6 +315,25 @@ def test_any_records_and_names_are_printed_safely(
 def test_any_text_is_quoted(text: str) -> None:
     """As JSON has it."""
     assert json.loads(quoted(text)) == text
+
+
+def test_another_users_connections_are_marked() -> None:
+    """An ordinary user is told which rows somebody else owns, and who; a socket of nobody has no mark."""
+    require(os.geteuid() == 0, "changing the user needs root")
+    with tcp_pair() as (client, server):
+        port, other = client.getsockname()[1], server.getsockname()[1]
+        seen = confined(f"keptalive.cli.main.main(['ps', '-a', '--remote', ':{other}'])", user=USER)
+        known = ps("--remote", f":{other}")
+        client.close()
+        server.close()  # the client spoke its FIN first: it is in TIME-WAIT, and nobody's any more
+        gone = confined(f"keptalive.cli.main.main(['ps', '-a', '--remote', ':{other}'])", user=USER)
+
+    assert re.search(rf"^\(root\) +\?  ESTABLISHED .* 127\.0\.0\.1:{port} -> ", seen, re.MULTILINE)
+    assert "The process of 1 (marked ?) is hidden from this user; root sees it." in seen
+    assert re.search(rf"^\S+ +{os.getpid()}  ESTABLISHED .* 127\.0\.0\.1:{port} -> ", known, re.MULTILINE)
+    assert "hidden" not in known
+    assert re.search(rf"^- +-  TIME-WAIT .* 127\.0\.0\.1:{port} -> ", gone, re.MULTILINE)
+    assert "hidden" not in gone
 
 
 # --- watching ------------------------------------------------------------------------------------

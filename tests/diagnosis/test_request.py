@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from keptalive.diagnosis.request import Proxies, Proxy, Request, make_request, parse_header
 from keptalive.errors import BadInput
@@ -207,3 +209,82 @@ def test_redirects_without_end() -> None:
         request.redirected(302, "/", DIRECT)
     with pytest.raises(BadInput):
         make("http://h/").redirected(302, "mailto:me@h", DIRECT)
+
+
+def test_a_redirect_in_raw_bytes() -> None:
+    """What is beyond ASCII in a Location goes back byte for byte, though headers are read as Latin-1."""
+    location = "/größe".encode().decode("latin-1")
+
+    assert make("http://h/").redirected(302, location, DIRECT).target == "/gr%C3%B6%C3%9Fe"
+
+
+_TEXT = st.text(alphabet="ab:/@[]?#%.\\0123456789 \t\r\n\0é\udcff", max_size=20)
+_URLS = st.tuples(st.sampled_from(["", "http://", "https://u:geheim@", "http://h/", "//", "http://["]), _TEXT)
+_HEADERS = st.tuples(st.sampled_from(["X-A", "host", "Authorization", "a b", ""]), _TEXT)
+
+
+def _is_one_request(request: Request) -> None:
+    """What is sent has the lines it should have, and no more: nothing smuggled, nothing undecodable."""
+    first, *rows = request.encode().decode().removesuffix("\r\n\r\n").split("\r\n")
+    method, target, version = first.split(" ")
+
+    assert (method, version) == (request.method, "HTTP/1.1")
+    assert target.isascii()
+    assert target.isprintable()
+    assert all(": " in row and "\n" not in row and "\r" not in row for row in rows)
+    assert len(rows) <= 5 + len(request.headers)
+    assert "geheim" not in repr(request)
+    assert "geheim" not in repr(request.shape())
+
+
+@given(_URLS.map("".join), st.lists(_HEADERS, max_size=2))
+@example("http://h:" + "9" * 5000, [])  # int() refuses thousands of digits
+@example("http://h/\udcff", [])  # a byte that is no UTF-8, as an argument may hold
+@example("http://h/", [("X-A", "\udcff")])
+def test_any_url_and_headers_are_one_request_or_refused(url: str, headers: list[tuple[str, str]]) -> None:
+    """A request whose bytes are what they should be, or BadInput that shows no password."""
+    try:
+        request = make(url, headers=headers)
+    except BadInput as error:
+        assert "geheim" not in str(error)
+        return
+    _is_one_request(request)
+
+
+@given(_URLS.map(lambda parts: "".join(parts).encode("utf-8", "surrogateescape").decode("latin-1")))
+@example("http://[")
+def test_any_redirect_is_followed_or_refused(location: str) -> None:
+    """Whatever a server writes into Location: one more request, which takes no secret along, or BadInput."""
+    request = make("http://h/a/b", headers=[("Cookie", "secret")])
+    try:
+        there = request.redirected(302, location, DIRECT)
+    except BadInput:
+        return
+    _is_one_request(there)
+    assert (b"secret" in there.encode()) is (there.origin == request.origin)
+
+
+@given(st.text(max_size=20) | _TEXT.map("X: {}".format))
+def test_any_text_is_a_header_or_refused(line: str) -> None:
+    """A name and a value that can be sent, or BadInput, which does not repeat it."""
+    try:
+        name, value = parse_header(line)
+    except BadInput as error:
+        assert len(line) < 6 or line not in str(error)
+        return
+    assert line.startswith(name) or line.lstrip().startswith(name)
+    assert "\n" not in value
+    assert parse_header(f"{name}: {value}") == (name, value)
+
+
+@given(_URLS.map("".join))
+def test_any_text_is_a_proxy_or_refused(text: str) -> None:
+    """One with a host and a port, or BadInput that shows no password."""
+    try:
+        proxy = Proxy.parse(text)
+    except BadInput as error:
+        assert "geheim" not in str(error)
+        return
+    assert proxy.host
+    assert 0 < proxy.port < 65536
+    assert "geheim" not in repr(proxy)

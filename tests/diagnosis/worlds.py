@@ -53,7 +53,7 @@ async def diagnose(lab: Lab, held: str, url: str | None = None, **how: Any) -> D
     """Diagnose a request to the lab's slow server, or to another of its ports."""
     session = Session(
         url or f"{lab.url}/sleep/{SECONDS}",
-        timers=Timers(*map(int, held.split(":"))),
+        policy=Timers(*map(int, held.split(":"))),
         make_socket=lab.client_socket,
         **{"timeout": 60.0, "proxy": "none", **how},
     )

@@ -119,10 +119,13 @@ def test_serve() -> None:
 
 
 def test_lab_faults() -> None:
-    """Each fault."""
+    """Each fault, each preset."""
     shown = printed("lab", "faults")
 
-    assert all(f"`{name}`" in section("lab") for name in ("faults", *shown["faults"][0]))
+    assert {*shown} - {"schema"} == {"faults", "presets"}
+    assert all(
+        f"`{name}`" in section("lab") for rows in ("faults", "presets") for name in (rows, *shown[rows][0])
+    )
 
 
 def test_demo() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from keptalive.errors import BadInput
@@ -97,3 +97,40 @@ def test_nothing_is_no_end(written: str) -> None:
     """It is not taken for everything."""
     with pytest.raises(BadInput, match="is not HOST, HOST:PORT or :PORT"):
         endpoints.matcher(written)
+
+
+_ADDRESSES = st.binary(min_size=4, max_size=4) | st.binary(min_size=16, max_size=16)
+
+
+@given(_ADDRESSES, st.integers(1, 65535))
+def test_what_is_printed_is_found_again(address: bytes, port: int) -> None:
+    """The text of any end, given back as --remote, matches that end, and no other port."""
+    found = endpoints.matcher(f"{endpoints.address_text(address)}:{port}")
+
+    assert found(address, port)
+    assert not found(address, port % 65535 + 1)
+
+
+_real_look_up = socket.getaddrinfo
+
+
+def _without_a_resolver(host: str, port: None, type: int) -> object:
+    """Names are nobody's here; addresses are read as ever."""
+    return _real_look_up(host, port, type=type, flags=socket.AI_NUMERICHOST)
+
+
+@given(st.text(alphabet="0123456789abf.:[]%/ \0\udcffé", max_size=12))
+@example("1" * 5000)  # int() refuses thousands of digits
+@example("127.0.0.1:" + "1" * 5000)
+@example("127.0.0.1:\0")
+@example("127.0.0.1:\udcff")  # a byte that is no UTF-8, as an argument may hold
+def test_any_text_is_an_end_or_refused(text: str) -> None:
+    """A test for ends, or BadInput in one line; nothing else."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", _without_a_resolver)
+        try:
+            found = endpoints.matcher(text)
+        except BadInput as error:
+            assert "\n" not in str(error)
+            return
+    assert found(bytes(4), 1) in (True, False)

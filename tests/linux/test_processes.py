@@ -7,10 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import Queue
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from keptalive.linux import processes
 from linux.programs import NOBODY, program
@@ -168,3 +172,36 @@ def test_pids_are_all_there_are() -> None:
 
     assert found == sorted(found)
     assert {1, os.getpid()} <= set(found)
+
+
+@pytest.fixture
+def thread() -> Iterator[int]:
+    """A thread of this process that waits, whose name can be written."""
+    done, told = threading.Event(), Queue[int]()
+
+    def wait() -> None:
+        told.put(threading.get_native_id())
+        done.wait()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    yield told.get()
+    done.set()
+    waiting.join()
+
+
+@given(st.binary(min_size=1, max_size=30) | st.text(alphabet=") (\n\x0bTgid:\t1\\", min_size=1, max_size=15))
+@example(") S 1 1 1")
+@example("\x0bTgid:\t1")
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_name_misleads(thread: int, chosen: bytes | str) -> None:
+    """Whatever a process calls itself: its parent, and the rest of its status, are the kernel's."""
+    name = chosen.encode() if isinstance(chosen, str) else chosen
+    honest = processes.status(thread)
+    Path(f"/proc/self/task/{thread}/comm").write_bytes(name)
+    kept = name[:15].partition(b"\0")[0].decode("utf-8", "backslashreplace")
+
+    assert processes.name(thread) == kept
+    assert processes.parent(thread) == os.getppid()
+    assert processes.process_of(thread) == os.getpid()
+    assert processes.status(thread)["Uid"] == honest["Uid"]

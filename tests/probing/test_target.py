@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import trustme
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from keptalive.errors import BadInput
 from keptalive.probing.target import Target, parse_target
@@ -186,3 +188,25 @@ def test_no_tls_there() -> None:
         with pytest.raises(ssl.SSLError):
             asyncio.run(meet(Target("127.0.0.1", other.getsockname()[1], tls=True)))
         speaker.join()
+
+
+_HOSTS = st.from_regex(r"[a-z0-9-]{1,9}(\.[a-z0-9-]{1,9}){0,2}", fullmatch=True)
+
+
+@given(_HOSTS, st.integers(1, 65535))
+def test_any_host_and_port(host: str, port: int) -> None:
+    """They come out as they were written together."""
+    assert parse_target(f"{host}:{port}") == Target(host, port)
+
+
+@given(st.text(alphabet="0123456789ab.:[]/ \0\udcffé", max_size=12), st.none() | st.text(max_size=5))
+@example("h:" + "1" * 5000, None)  # int() refuses thousands of digits
+def test_any_text_is_a_target_or_refused(text: str, path: str | None) -> None:
+    """A target whose port can be, and whose path smuggles nothing into the request; or BadInput."""
+    try:
+        target = parse_target(text, http=path)
+    except BadInput:
+        return
+    assert 0 < target.port < 65536
+    assert target.host in text
+    assert path is None or (path.startswith("/") and path.isprintable())

@@ -8,6 +8,8 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from keptalive.rescue import injection, mark
 from keptalive.rescue.announcements import Announcements, announce, executable
@@ -50,3 +52,20 @@ def test_the_executable_of_another() -> None:
     """Empty if it cannot be seen."""
     assert executable(os.getpid()) == os.path.realpath(sys.executable)
     assert executable(2**22 + 1) == ""
+
+
+@given(st.lists(st.binary(max_size=40), max_size=4))
+@settings(deadline=None, max_examples=30)
+def test_whatever_is_said(words: list[bytes]) -> None:
+    """Any bytes are the name of an executable, from the process that the kernel names; silence is nothing."""
+    address = injection.address(mark.new())
+    ear = Announcements(address)
+    for word in words:
+        with socket.socket(socket.AF_UNIX) as speaker:
+            speaker.connect(address)
+            speaker.sendall(word)
+    heard = list(ear.heard())
+    ear.close()
+
+    assert [pid for pid, _ in heard] == [os.getpid()] * len(words)
+    assert [os.fsencode(said) for _, said in heard] == words

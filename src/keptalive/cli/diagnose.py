@@ -112,7 +112,7 @@ def _diagnose(args: argparse.Namespace) -> Diagnosis:
             method=args.method,
             headers=[header for text in args.header for header in _headers(text)],
             data=None if args.data is None else _read(args.data),
-            timers=EAGER if args.policy is None else Timers.parse(args.policy),
+            policy=None if args.policy is None else Timers.parse(args.policy),
             timeout=args.timeout,
             proxy=args.proxy,
             insecure=args.insecure,

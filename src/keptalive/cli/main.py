@@ -15,7 +15,7 @@ from keptalive._version import __version__
 
 TYPE_CHECKING = False  # type checkers take it for true; importing typing for it would cost 5 ms
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 # verb -> what it does, in the order of the help
 VERBS = {
@@ -75,6 +75,12 @@ class _Parser(argparse.ArgumentParser):
     as_json = False
     hint = ""  # what a number that nothing takes was probably meant for
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Note whether JSON was asked for; the parser of a verb under a verb is asked too."""
+        own = list(sys.argv[1:] if args is None else args)
+        self.as_json = "--json" in own[: own.index("--") if "--" in own else None]
+        return super().parse_known_args(own, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line and exit with 2."""
         what, _, words = message.partition(": ")
@@ -106,7 +112,6 @@ def _run_verb(verb: str, arguments: list[str]) -> int:
     from keptalive.errors import KeptaliveError
 
     parser = verb_parser(verb)
-    parser.as_json = "--json" in arguments
     parser.hint = _HINTS.get(verb, "")
     args = parser.parse_args(arguments)
     _say_warnings_plainly()

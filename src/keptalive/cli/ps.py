@@ -160,7 +160,7 @@ class Count:
         ]
         text = f"{self.connections} connection{'s' * (self.connections != 1)}: {', '.join(parts)}"
         if self.owner_hidden:
-            text += f"\nThe owner of {self.owner_hidden} is hidden from this user; root sees it."
+            text += f"\nThe process of {self.owner_hidden} (marked ?) is hidden from this user; root sees it."
         return text
 
     def json(self) -> str:

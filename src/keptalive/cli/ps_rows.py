@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         end: str
 
         def owner(self, pid: int | None) -> str:
-            """Return the beginning of a row."""
+            """Return the beginning of a row; a negative *pid* is ~uid, of a user whose process is hidden."""
 
         def facts(self, facts: Facts) -> tuple[str, Memo[int, str], str]:
             """Return what comes before the countdown, how to spell that (ms), and what comes after."""
@@ -48,7 +48,7 @@ class Rows:
     def lines(self, batch: list[Record]) -> list[str]:
         """Return each connection as one line, without its end."""
         facts, address, between, end = self._facts, self._address, self._between, self._end
-        owners = map(self._owner.__getitem__, self._survey.owners(batch))
+        owners = map(self._owner.__getitem__, self._survey.owners_or_users(batch))
         return [
             f"{owner}{before}{countdown[expires]}{after}"
             f"{address[source]}:{sport}{between}{address[peer]}:{dport}{end}"
@@ -74,6 +74,7 @@ class Json:
 
     def owner(self, pid: int | None) -> str:
         """Return pid and process."""
+        pid = None if pid is not None and pid < 0 else pid
         return f'{{"pid": {word(pid)}, "process": {"null" if pid is None else quoted(self._names[pid])}, '
 
     def facts(self, facts: Facts) -> tuple[str, Memo[int, str], str]:
@@ -111,7 +112,12 @@ class Text:
         """Return name and number of a process."""
         if not self._owners:
             return ""
-        name, number = ("-", "-") if pid is None else (escape(self._names[pid]), pid)
+        if pid is None:
+            name, number = "-", "-"
+        elif pid < 0:
+            name, number = f"({escape(_user(~pid))[:13]})", "?"
+        else:
+            name, number = escape(self._names[pid]), str(pid)
         return f"{name:15}  {number:>7}  "
 
     def facts(self, facts: Facts) -> tuple[str, Memo[int, str], str]:
@@ -165,6 +171,16 @@ def quoted(text: str) -> str:
     import json  # 3 ms that only a strange name costs
 
     return json.dumps(text)
+
+
+def _user(uid: int) -> str:
+    """Return the name of a user; the number, if there is none."""
+    from pwd import getpwuid  # who sees all owners needs no users
+
+    try:
+        return getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        return str(uid)
 
 
 def _seconds(milliseconds: int) -> str:

@@ -10,6 +10,7 @@ import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from string import punctuation
 from typing import Any, Literal
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
@@ -128,7 +129,9 @@ class Request:
         """Return the request that a redirect asks for. Raises BadInput: too many, or nowhere to go."""
         if self.redirects >= MOST_REDIRECTS:
             raise BadInput(f"more than {MOST_REDIRECTS} redirects: {self.origin} leads round in circles")
-        url = _split(urljoin(f"{self.origin}{self.target}", location), "the target of a redirect")
+        # Bytes beyond ASCII go back as they came (RFC 3986, 2.1), whatever the server took them for.
+        location = quote(location.encode("latin-1", "replace"), safe=punctuation)
+        url = _split(location, "the target of a redirect", f"{self.origin}{self.target}")
         there = replace(self, **_place(url), redirects=self.redirects + 1)
         there = replace(there, proxy=proxies.for_request(there))
         dropped: tuple[str, ...] = ()
@@ -201,17 +204,30 @@ def _check_header(name: str, value: str) -> None:
         raise BadInput("the name of a header given holds what no name may hold")
     if any(character in value for character in "\r\n\0"):
         raise BadInput(f"the value of header {name} holds a line break")
+    if not _is_utf8(value):
+        raise BadInput(f"the value of header {name} is not UTF-8")
     if name.lower() == "transfer-encoding":
         raise BadInput("leave Transfer-Encoding away: the body is sent with its length")
 
 
-def _split(text: str, what: str) -> SplitResult:
-    """Take a URL apart. Raises BadInput, which shows no more of it than is no secret."""
+def _is_utf8(text: str) -> bool:
+    """Tell whether text can be encoded; not if it was made of other bytes, as an argument's may be."""
     try:
-        url = urlsplit(text)
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _split(text: str, what: str, base: str = "") -> SplitResult:
+    """Take a URL, which may be relative to *base*, apart. Raises BadInput, which tells no secret."""
+    if not _is_utf8(text):
+        raise BadInput(f"that is not {what}: a byte that belongs to no character is written %FF")
+    try:
+        url = urlsplit(urljoin(base, text))
         port = url.port  # raises ValueError
     except ValueError:
-        number = re.search(r"://[^/?#@]*:(\d+)(?:[/?#]|$)", text)
+        number = re.search(r"://[^/?#@]*:([0-9]{1,9})(?:[/?#]|$)", text)
         if number is not None and "@" not in text and int(number[1]) > 65535:
             raise BadInput(f"{number[1]} is not a port: they go from 1 to 65535") from None
         # What the error quotes may be a password.

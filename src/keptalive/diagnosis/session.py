@@ -41,9 +41,9 @@ class Session:
         url: str,
         *,
         method: str | None = None,
-        headers: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
         data: bytes | None = None,
-        timers: Timers = EAGER,
+        policy: Policy | Timers | None = None,
         timeout: float = TIMEOUT,
         proxy: str | None = None,
         insecure: bool = False,
@@ -55,7 +55,10 @@ class Session:
         progress: Callable[[Experiment], None] | None = None,
         make_socket: Callable[[int], socket.socket] | None = None,
     ) -> None:
-        """Prepare; nothing is sent. *make_socket* makes the sockets, given a family. Raises BadInput."""
+        """Prepare; nothing is sent. Arguments as for diagnose(), and errors of theirs.
+
+        make_socket: makes the sockets, given a family.
+        """
         if not timeout > 0:
             raise BadInput(f"a timeout of {timeout:g} s makes no sense")
         if connections < 0 or 0 < connections < 4:
@@ -65,8 +68,10 @@ class Session:
         self._proxies = Proxies(
             None if proxy in (None, NO_PROXY) else Proxy.parse(proxy or ""), from_environment=proxy is None
         )
-        self.request = make_request(url, method=method, headers=headers, body=data, proxies=self._proxies)
+        rows = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
+        self.request = make_request(url, method=method, headers=rows, body=data, proxies=self._proxies)
         self.both = twice or self.request.repeatable
+        timers = EAGER if policy is None else Timers.of(policy) if isinstance(policy, Policy) else policy
         self._plan = Plan(timers, timeout, self.both, connections, rate, Answers(output))
         self._context = _tls(insecure=insecure, cacert=cacert)
         self._progress, self._make_socket = progress, make_socket
@@ -140,14 +145,14 @@ def diagnose(
     A port that refuses, or never answers, is a result: the verdict is "unreachable". Raises BadInput for a
     URL, a host or arguments that make no sense, a certificate that is refused, redirects without end and
     what is no HTTP; NotSupported where there is no TCP_INFO. Inside a running event loop, await
-    `keptalive.diagnosis.session.Session(...).run()` instead.
+    `keptalive.diagnosis.session.Session(...).run()` instead: it takes the same arguments.
     """
     session = Session(
         url,
         method=method,
-        headers=list(headers.items()) if isinstance(headers, Mapping) else list(headers),
+        headers=headers,
         data=data,
-        timers=EAGER if policy is None else Timers.of(policy) if isinstance(policy, Policy) else policy,
+        policy=policy,
         timeout=timeout,
         proxy=proxy,
         insecure=insecure,

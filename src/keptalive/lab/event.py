@@ -7,6 +7,9 @@ from typing import NamedTuple
 #: Kinds of packets that went their way as packets do: what is left without them is what mattered.
 ORDINARY = ("passed", "taken")
 
+#: Why a flow is forgotten that was not idle for too long, as every engine says it.
+ASKED_FOR = "expire_now() was called"
+
 
 class LabEvent(NamedTuple):
     """Something the firewall did."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from keptalive.errors import LabError
-from keptalive.lab.event import LabEvent
+from keptalive.lab.event import ASKED_FOR, LabEvent
 from keptalive.lab.faults import Faults
 from keptalive.lab.faults.fault import AfterIdle, Moment
 from keptalive.lab.faults.gateway_timeout import GatewayTimeout as GatewayTimeoutFault
@@ -91,7 +91,7 @@ class Relay:
         for listener, upstream in self._listeners:
             self._accept(listener, upstream)
         for flow in list(self._flows):
-            self.end(flow, "expire_now() was called")
+            self.end(flow, ASKED_FOR)
 
     def close(self) -> None:
         """Reset every connection, so that neither end goes on alone, and stop to listen."""

@@ -54,7 +54,7 @@ def _host_and_port(written: str) -> tuple[str, str | None]:
         )
     if written.isascii() and written.isdigit():
         # inet_aton(3) would take it for an address, and nothing be found there.
-        meant = f": did you mean :{written}?" if int(written) < 65536 else ""
+        meant = f": did you mean :{written}?" if _is_a_port(written) else ""
         raise BadInput(f"{written!r} is not the name or address of a host{meant}")
     if written.startswith("["):
         host, end, rest = written[1:].partition("]")
@@ -70,13 +70,17 @@ def _host_and_port(written: str) -> tuple[str, str | None]:
 def _port(written: str) -> int:
     """Return the port that a number, or the name of a service, stands for. Raises BadInput."""
     if written.isascii() and written.isdigit():
-        if not 0 < int(written) < 65536:
+        if not _is_a_port(written):
             raise BadInput(f"{written} is not a port: they go from 1 to 65535")
         return int(written)
     try:
         return _socket.getservbyname(written, "tcp")
-    except OSError:
+    except (OSError, ValueError):  # there is no such name, or no name could be like that
         raise BadInput(f"{written!r} is not a port: it is a number from 1 to 65535") from None
+
+
+def _is_a_port(digits: str) -> bool:
+    return len(digits) < 6 and 0 < int(digits) < 65536  # int() itself refuses thousands of digits
 
 
 def _addresses(host: str) -> frozenset[bytes]:
@@ -85,7 +89,7 @@ def _addresses(host: str) -> frozenset[bytes]:
 
     try:
         found = getaddrinfo(host, None, type=SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, gaierror) else "it cannot be a name"
         raise BadInput(f"there is no host {host!r} ({reason})") from error
     hosts = {inet_pton(family, str(end[0]).partition("%")[0]) for family, _, _, _, end in found}

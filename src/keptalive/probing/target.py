@@ -109,6 +109,8 @@ def parse_target(text: str, *, tls: bool = False, http: str | None = None) -> Ta
     host, port = split_target(text)
     if port and not (port.isascii() and port.isdigit()):
         raise BadInput(f"{port!r} is not a port: it is a number from 1 to 65535")
+    if len(port) > 5:  # int() itself refuses thousands of digits
+        raise BadInput(f"{port} is not a port: they go from 1 to 65535")
     return Target(host, int(port or _PORT), tls, http)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 import keptalive.lab.faults as package
 from keptalive.errors import LabError
@@ -138,3 +140,24 @@ def test_a_refusal_names_the_engines_that_can() -> None:
         "delay is for the packet engine, not for the kernel engine"
     )
     assert parse("idle-drop:5").refusal("oracle") is not None
+
+
+_NAMES = st.sampled_from([*FAULTS, "fortigate", "nginx"])
+_NUMBERS = st.floats(-1, 1_000_001).map(repr) | st.integers(-1, 10**6).map(str) | st.just("1e-5")
+_BEHIND = _NUMBERS | st.text(alphabet="0123456789.e-%:@clientserver ", max_size=12)
+_ONE = st.builds(
+    "".join, st.tuples(_NAMES, st.sampled_from(["", ":", "@", ":client:"]), _BEHIND | st.just("") | _BEHIND)
+)
+
+
+@given(st.text(max_size=20) | st.lists(_ONE, max_size=3).map(",".join))
+@example("blackhole@0.00001-1")
+@example("idle-drop:" + "1" * 5000)
+def test_any_text_is_faults_or_refused(text: str) -> None:
+    """Faults that are written and read as the same, to the last digit; or a LabError, and nothing else."""
+    try:
+        faults = parse(text)
+    except LabError:
+        return
+    assert parse(str(faults)) == faults
+    assert str(parse(str(faults))) == str(faults)

@@ -146,7 +146,7 @@ complete -c keptalive -n '__keptalive_at lab relay' -l speed -x -d 'divide the f
 complete -c keptalive -n '__keptalive_at lab relay' -l json -d 'print one JSON object a line'
 
 # lab faults
-complete -c keptalive -n '__keptalive_at lab; and test (count (commandline -opc)) -eq 2' -a faults -d 'list the faults'
+complete -c keptalive -n '__keptalive_at lab; and test (count (commandline -opc)) -eq 2' -a faults -d 'list the faults and the presets'
 complete -c keptalive -n '__keptalive_at lab faults' -s h -l help -d 'show this help message and exit'
 complete -c keptalive -n '__keptalive_at lab faults' -l json -d 'print one JSON object'
 

@@ -135,6 +135,14 @@ def number(text: str) -> float:
 
 
 def written(value: float) -> str:
-    """Write a number so that it is read as the same: the short way where that is exact."""
+    """Write a number so that it is read as the same: the short way where that is exact.
+
+    Without an exponent, whose minus would look like that of START-END.
+    """
     short = f"{value:g}"
-    return short if float(short) == value else repr(value)
+    text = short if float(short) == value else repr(value)
+    if "e" in text:
+        from decimal import Decimal  # takes longer to import than the whole package
+
+        return f"{Decimal(text):f}"
+    return text

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import NamedTuple
 
+from keptalive.lab.event import ASKED_FOR
 from keptalive.lab.faults import Faults
 from keptalive.lab.faults.fault import Moment
 from keptalive.lab.faults.loss import Loss
@@ -117,7 +118,7 @@ class Firewall:
         """Do to every flow what is done to one that was idle for too long."""
         for flow in list(self._flows[CLIENT].values()):
             if not flow.over and flow.box is None:
-                self._rules[0].act(self, flow, now, "told to forget it")
+                self._rules[0].act(self, flow, now, ASKED_FOR)
 
     # What the rules do.
 

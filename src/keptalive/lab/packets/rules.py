@@ -106,7 +106,7 @@ class OneDirection(Rule):
         """Remember that it is forgotten: the other direction stays open."""
         flow.forgotten = True
         name = ("client", "server")[self._side]
-        firewall.journal.flow(now, flow, "expired", f"the {name}'s way was {why}")
+        firewall.journal.flow(now, flow, "expired", f"the {name}'s way: {why}")
 
     def stops(self, flow: Flow, side: int) -> str | None:
         """What that side sends is lost."""
