@@ -77,7 +77,7 @@ def hand_on(held: Any, name: str, hold: Callable[[Any, Cover], None]) -> None:
             held = reference()
             result = bind(held)(*args, **kwargs)
             if getattr(result, _ATTRIBUTE, None) is None:
-                _hold_as(held, result, hold)
+                hold_as(held, result, hold)
             return result
 
         return seam
@@ -88,20 +88,35 @@ def hand_on(held: Any, name: str, hold: Callable[[Any, Cover], None]) -> None:
 def hand_on_awaited(
     held: Any, name: str, hold: Callable[[Any, Cover], None], part: str | None = None
 ) -> None:
-    """As hand_on(), for a coroutine function; *part* names the attribute of its result that is to be held."""
+    """As hand_on(), for a coroutine function; *part* names the attribute of its result that is to be held.
+
+    Left alone is what has the same cover already: another one is from before *held* was held again.
+    """
 
     def make(reference: Callable[[], Any], bind: Callable[[Any], Any]) -> Callable[..., Any]:
         async def seam(*args: Any, **kwargs: Any) -> Any:
             held = reference()
             result = await bind(held)(*args, **kwargs)
             made = result if part is None else getattr(result, part)
-            if getattr(made, _ATTRIBUTE, None) is None:
-                _hold_as(held, made, hold)
+            if getattr(made, _ATTRIBUTE, None) is not getattr(held, _ATTRIBUTE, None):
+                hold_as(held, made, hold)
             return result
 
         return seam
 
     _place(held, name, make)
+
+
+def hold_as(held: Any, made: Any, hold: Callable[[Any, Cover], None]) -> None:
+    """Do `hold(made, cover)` with the cover of *held*, if it has one; what it raises becomes a complaint."""
+    _fail_open(held, lambda cover: hold(made, cover))
+
+
+def behind(held: Any, name: str) -> Any:
+    """Return what is called through `held.name` in the end: what a seam stands before, or what is there."""
+    found = getattr(held, name, None)
+    own = getattr(found, _SEAM, found)
+    return _method_of_class(held, name) if own is _OF_CLASS else own
 
 
 def _place(held: Any, name: str, make: Callable[..., Any]) -> None:
@@ -130,10 +145,6 @@ def _method_of_class(held: Any, name: str) -> Any:
         return MethodType(method, held)
     get = getattr(type(method), "__get__", None)
     return method if get is None else get(method, held)
-
-
-def _hold_as(held: Any, made: Any, hold: Callable[[Any, Cover], None]) -> None:
-    _fail_open(held, lambda cover: hold(made, cover))
 
 
 def _then(after: Callable[..., None], held: Any, original: Any, /, *args: Any, **kwargs: Any) -> Any:

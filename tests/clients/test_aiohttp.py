@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import inspect
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from types import CoroutineType
 from typing import Any
 
 import pytest
@@ -176,6 +179,121 @@ def test_what_is_being_connected(world: World, run: Any) -> None:
                 await get(client, server.url())
                 assert server.accepted == 1
                 assert kernel(server) == [as_kernel(POLICY)]
+
+    run(main())
+
+
+def test_held_again_while_connecting(world: World, run: Any) -> None:
+    """A connection that is protected, but not yet in the books, has the later policy at its next use."""
+
+    async def main() -> None:
+        async def hold_again(*args: Any) -> None:
+            keptalive.hold(client, LATER)
+
+        tracing = aiohttp.TraceConfig()
+        tracing.on_connection_create_end.append(hold_again)
+        async with session(trace_configs=[tracing]) as client:
+            keptalive.hold(client, POLICY)
+            await get(client, world.origin.url())
+            assert kernel(world.origin) == [as_kernel(POLICY)]
+            await get(client, world.origin.url())
+            assert kernel(world.origin) == [as_kernel(LATER)]
+
+    run(main())
+
+
+class OwnProtocols(aiohttp.TCPConnector):  # type: ignore[misc]
+    """A connector that does not ask its factory, as those of aiohttp-socks."""
+
+    made = 0
+
+    async def _wrap_create_connection(self, factory: Any, *args: Any, **kwargs: Any) -> Any:
+        def other() -> Any:
+            self.made += 1
+            return aiohttp.client_proto.ResponseHandler(loop=asyncio.get_running_loop())
+
+        return await super()._wrap_create_connection(other, *args, **kwargs)
+
+
+def waiting_of_ours(task: asyncio.Task[Any]) -> int:
+    """Return how many coroutines of keptalive's a task waits in."""
+    folder = str(Path(keptalive.__file__).parent)
+    found: Any = task.get_coro()
+    number = 0
+    while isinstance(found, CoroutineType):
+        number += found.cr_code.co_filename.startswith(folder)
+        found = found.cr_await
+    return number
+
+
+@pytest.mark.parametrize("made", [aiohttp.TCPConnector, OwnProtocols])
+def test_nothing_of_ours_waits_for_a_connect(run: Any, made: Any) -> None:
+    """Ten thousand that connect take no more memory for it, unless their protocols are of another make."""
+
+    async def main() -> None:
+        with SlowHandshake() as server:
+            async with session(connector=made(ssl=authority().client())) as client:
+                keptalive.hold(client, POLICY)
+                request = asyncio.ensure_future(get(client, server.url()))
+                while not server.accepted:
+                    await asyncio.sleep(0.01)
+                waiting = waiting_of_ours(request)
+                server.ready.set()
+                await request
+                assert waiting == (1 if made is OwnProtocols else 0)
+                assert kernel(server) == [as_kernel(POLICY)]
+
+    run(main())
+
+
+def test_connectors_with_protocols_of_their_own(world: World, run: Any) -> None:
+    """They are covered, whether a class or a patch makes them, and their bodies are watched."""
+
+    async def main() -> None:
+        async with session(connector=OwnProtocols()) as client:
+            keptalive.hold(client, POLICY)
+            await get(client, world.origin.url())
+            assert client.connector.made == 1
+        patched = connector()
+        patched._wrap_create_connection = partial(OwnProtocols._wrap_create_connection, OwnProtocols())
+        async with session(connector=patched) as client:
+            keptalive.hold(client, POLICY)
+            await get(client, world.secure.url())
+            assert kernel(world.origin, world.secure) == [as_kernel(POLICY)]
+
+    run(main())
+
+
+def test_protocols_of_another_class(world: World, run: Any) -> None:
+    """What a connector's own class of protocols does when a connection is made is done, before ours."""
+    seen: list[Any] = []
+
+    class Protocol(aiohttp.client_proto.ResponseHandler):  # type: ignore[misc]
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            seen.append(keptalive.read(transport.get_extra_info("socket")).enabled)
+
+    async def main() -> None:
+        own = connector()
+        own._factory = partial(Protocol, loop=asyncio.get_running_loop())
+        async with session(connector=own) as client:
+            keptalive.hold(client, POLICY)
+            await get(client, world.origin.url())
+            assert seen == [False]
+            assert kernel(world.origin) == [as_kernel(POLICY)]
+
+    run(main())
+
+
+def test_a_copy_of_a_connector_goes_without(world: World, run: Any) -> None:
+    """A copy makes its connections as a new connector does."""
+
+    async def main() -> None:
+        held = keptalive.hold(connector(), POLICY)
+        async with session(connector=copy.copy(held)) as client:
+            await get(client, world.origin.url())
+            assert unprotected(kernel(world.origin))
+        await held.close()
 
     run(main())
 

@@ -1,8 +1,10 @@
 """aiohttp: sessions, connectors, and responses and websockets in flight.
 
-Rule: a session's connections all come from its connector, which makes each in
-`_create_connection` and keeps it in its books, `_conns` and `_acquired`. Those are
-private, but cost a request nothing. Where they are not as expected, or a connection
+Rule: a session's connections all come from its connector, which has the protocol of
+each made by `_factory` and keeps it in its books, `_conns` and `_acquired`. Those are
+private, but cost a request nothing. A connector that may go another way to a protocol
+has what `_create_connection` returns covered as well: one coroutine more for each that
+waits for its connect, 400 bytes. Where the books are not as expected, or a connection
 is just being made, the public connect() is watched instead, which every request asks
 for a connection, new or used: one call more. Supported: aiohttp 3.11 and later
 (`socket_factory`: 3.12), on asyncio and uvloop.
@@ -13,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import weakref
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
@@ -21,9 +24,10 @@ import aiohttp
 
 from keptalive.cover import Cover
 from keptalive.policy import Policy
-from keptalive.seams import hand_on_awaited, put_cover
+from keptalive.seams import behind, hand_on_awaited, hold_as, put_cover, wrap
 
-_WATCHES = "_keptalive_watches"  # on a class of protocols: its own connection_lost() is ours
+_WATCHES = "_keptalive_watches"  # on a class of protocols: it is one of `_watching`
+_CONNECTOR = "_keptalive_connector"  # on a protocol: a weak reference to what it was made for
 
 
 def socket_factory(policy: Policy | None = None) -> Callable[[Any], socket.socket]:
@@ -67,8 +71,8 @@ def hold(target: Any, cover: Cover) -> None:
         if connector is None:  # closed or detached: it will open nothing
             return
         put_cover(connector, cover)
-        _watch_ends_from_birth(connector)
-        if hasattr(connector, "_create_connection"):
+        from_birth = _cover_from_birth(connector)
+        if hasattr(connector, "_create_connection") and not (from_birth and _is_aiohttps_own(connector)):
             hand_on_awaited(connector, "_create_connection", _protect)
         if not _shows_all(connector):
             hand_on_awaited(connector, "connect", _protect, part="protocol")
@@ -97,7 +101,7 @@ def _watch_end(protocol: Any) -> None:
     """Let a body that the server ends by closing fail if it was not the server that closed.
 
     For a connection that is there already. An attribute of its own costs it 800 bytes, which a connection
-    made by `_watch_ends_from_birth` does without.
+    covered from birth does without.
     """
     original = protocol.connection_lost
     is_ours = getattr(original, "__self__", None) is not protocol or hasattr(type(protocol), _WATCHES)
@@ -113,25 +117,42 @@ def _watch_end(protocol: Any) -> None:
     protocol.connection_lost = connection_lost
 
 
-def _watch_ends_from_birth(connector: Any) -> None:
-    """Have a connector make its connections of a class that does the same as `_watch_end`."""
-    factory = getattr(connector, "_factory", None)  # private: a partial of the protocol's class
-    if isinstance(factory, partial) and isinstance(factory.func, type):
-        connector._factory = partial(_watching(factory.func), *factory.args, **factory.keywords)
+def _cover_from_birth(connector: Any) -> bool:
+    """Have a connector make its protocols of a class that protects and watches; False if that cannot be."""
+    factory = behind(connector, "_factory")  # private: a partial of the protocol's class
+    if not (isinstance(factory, partial) and isinstance(factory.func, type)):
+        return False
+    wrap(connector, "_factory", _bear)
+    return True
+
+
+def _bear(connector: Any, factory: Any) -> Any:
+    """Make a protocol that knows its connector, whose cover counts once there is a connection."""
+    protocol = _watching(factory.func)(*factory.args, **factory.keywords)
+    setattr(protocol, _CONNECTOR, weakref.ref(connector))
+    return protocol
 
 
 @cache
 def _watching(cls: Any) -> Any:
-    """Return the class of a protocol that watches its end; for one that is such, itself."""
+    """Return the class of a protocol that protects its socket and watches its end; of one such, itself.
+
+    Nothing of ours is then left in the stack while a connect is under way, nor on a protocol but a pointer.
+    """
     if hasattr(cls, _WATCHES):
         return cls
+
+    def connection_made(self: Any, transport: Any) -> None:
+        cls.connection_made(self, transport)
+        hold_as(getattr(self, _CONNECTOR)(), self, _protect)
 
     def connection_lost(self: Any, error: Any) -> None:
         _fail_if_cut_short(self, error)
         cls.connection_lost(self, error)
 
-    names = {"__module__": cls.__module__, "__doc__": cls.__doc__, "connection_lost": connection_lost}
-    return type(cls.__name__, (cls,), {**names, _WATCHES: True})
+    names = {"__module__": cls.__module__, "__doc__": cls.__doc__, _WATCHES: True}
+    ours = {"connection_made": connection_made, "connection_lost": connection_lost}
+    return type(cls.__name__, (cls,), {**names, **ours})
 
 
 def _fail_if_cut_short(protocol: Any, error: Any) -> None:
@@ -151,6 +172,18 @@ def _fail_if_cut_short(protocol: Any, error: Any) -> None:
         cut_short = aiohttp.ClientPayloadError(f"Response payload is not completed: {error!r}")
         cut_short.__cause__ = error
         payload.set_exception(cut_short)
+
+
+def _is_aiohttps_own(connector: Any) -> bool:
+    """Tell whether a connector takes the protocol of every connection from `_factory`.
+
+    aiohttp's own do. A subclass, as aiohttp-socks has them, or a patch may make protocols of another kind.
+    """
+    return all(
+        getattr(getattr(connector, name), "__module__", None) == aiohttp.connector.__name__
+        for name in dir(type(connector))
+        if "_connection" in name  # _create_connection, _wrap_create_connection, _start_tls_connection …
+    )
 
 
 def _shows_all(connector: Any) -> bool:
