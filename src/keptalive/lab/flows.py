@@ -183,7 +183,7 @@ class Leg:
     def ready(self, mask: int) -> None:
         """Pass on what can be passed on now: until this socket has no more or the other takes no more.
 
-        One function with few names, since each call costs a hundredth of what the kernel takes for a small message.
+        One function with few names: each call costs a hundredth of what the kernel takes for a small message.
         """
         other = self.other
         size = 0
@@ -241,8 +241,9 @@ class Leg:
 def prompt(sock: socket.socket, end: Address) -> None:
     """Have *sock*, and whatever it accepts, send at once; *end* is an address of either of its ends.
 
-    Loopback is never congested, so reno is enough there, which everybody may choose (tcp(7)): bbr, the default
-    of some systems, measures and paces each segment, a hundredth of what a small message costs. Raises OSError.
+    Loopback is never congested, so reno is enough there, which everybody may choose (tcp(7)): bbr, the
+    default of some systems, measures and paces each segment, a hundredth of what a small message costs.
+    Raises OSError.
     """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if end[0].startswith("127.") or end[0] == "::1":
