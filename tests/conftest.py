@@ -30,7 +30,33 @@ _LASTING_THREADS = (
 
 # Files that take more than ten seconds, the longest first; the others follow by how many tests they have.
 # A worker that began one of these last would have all others wait for it.
-_LONG = ("tests/matrix/test_matrix.py",)
+_LONG = (
+    "tests/matrix/test_matrix.py",
+    "tests/lab/test_pytest_plugin.py",
+    "tests/lab/test_leftovers.py",
+    "tests/cli/test_diagnose.py",
+    "tests/documentation/test_tutorials.py",
+    "tests/documentation/test_consoles.py",
+    "tests/rescue/test_run_killed.py",
+    "tests/probing/test_session.py",
+    "tests/diagnosis/test_causes.py",
+    "tests/clients/test_explain.py",
+    "tests/cli/test_lab.py",
+    "tests/test_docs.py",
+    "tests/lab/test_stranger.py",
+    "tests/truncation/test_truncation.py",
+    "tests/lab/relayed/test_endings.py",
+    "tests/cli/test_demo.py",
+    "tests/cli/test_probe.py",
+    "tests/probing/test_measure.py",
+    "tests/rescue/test_run_lab.py",
+    "tests/cli/test_ps.py",
+    "tests/probing/test_real_servers.py",
+    "tests/test_distribution.py",
+    "tests/process_wide/test_clients.py",
+    "tests/lab/engines/test_packet.py",
+    "tests/diagnosis/test_session.py",
+)
 
 # These share their runs in the lab (lab_results), which are many.
 _TOGETHER = ("tests/matrix/test_matrix.py", "tests/test_requests_not_repeated.py")
