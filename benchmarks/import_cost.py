@@ -1,67 +1,60 @@
 """What it costs to start: `import keptalive`, and the command line, each in interleaved new processes.
 
-    python benchmarks/import_cost.py [ROUNDS]
+    python benchmarks/import_cost.py [--quick]
 
-To reach: `import keptalive` at most 5 ms above `import socket`, with no module loaded that is not Python's
-own; `keptalive --version` at most 1.2 x `python -c "import argparse, socket"`.
+No module may be loaded that is not Python's own. Python keeps its bytecode, as for what pip installed.
 """
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
-import time
+from functools import partial
+from statistics import median
 
-MILLISECONDS = 5.0
-TIMES = 1.2
+from figures import Figure, Findings, parser, table, tell
+from rounds import compiled, differences, milliseconds, ratios, taking_turns
 
 COMMANDS = {
     "import socket": [sys.executable, "-c", "import socket"],
     "import keptalive": [sys.executable, "-c", "import keptalive"],
-    "both from keptalive": [sys.executable, "-c", "from keptalive import hold, install"],
+    "from keptalive import hold, install": [sys.executable, "-c", "from keptalive import hold, install"],
     "import argparse, socket": [sys.executable, "-c", "import argparse, socket"],
     "keptalive --version": [sys.executable, "-m", "keptalive", "--version"],
 }
 LOADED = "import sys; before = set(sys.modules); import keptalive; print(*sorted(set(sys.modules) - before))"
 
-
-def seconds(command: list[str]) -> float:
-    """Run a command once; it must succeed."""
-    started = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - started
+IMPORT = Figure("`import keptalive`", "`import socket`", 5, "ms more", digits=1)
+VERSION = Figure("`keptalive --version`", '`python -c "import argparse, socket"`', 1.2)
+ROWS = (IMPORT, VERSION)
 
 
-def main(rounds: int) -> int:
-    """Time all, print a table, and say whether the targets are reached."""
-    loaded = subprocess.run([sys.executable, "-c", LOADED], check=True, capture_output=True, text=True)
-    foreign = {
-        name.partition(".")[0]
-        for name in loaded.stdout.split()
-        if name.partition(".")[0] not in {*sys.stdlib_module_names, "keptalive"}
-    }
+def measure(quick: bool) -> Findings:
+    """See what is loaded, then time all."""
+    done = subprocess.run([sys.executable, "-c", LOADED], check=True, capture_output=True, text=True)
+    loaded = done.stdout.split()
+    foreign = {name.partition(".")[0] for name in loaded} - {*sys.stdlib_module_names, "keptalive"}
     assert not foreign, foreign
-    print(f"import keptalive loads: {loaded.stdout.strip()}")
-
-    times: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for _ in range(rounds):
-        for name, command in COMMANDS.items():
-            times[name].append(seconds(command))
-    for name, taken in times.items():
-        print(f"{name:<24} {statistics.median(taken) * 1e3:6.1f} ms")
-
-    more = [
-        ours - plain for ours, plain in zip(times["import keptalive"], times["import socket"], strict=True)
+    with compiled() as environment:
+        rivals = {name: partial(milliseconds, command, environment) for name, command in COMMANDS.items()}
+        times = taking_turns(rivals, 2 if quick else 60)
+    figures = [
+        IMPORT.measured(differences(times["import keptalive"], times["import socket"])),
+        VERSION.measured(ratios(times["keptalive --version"], times["import argparse, socket"])),
     ]
-    ratio = [
-        ours / plain
-        for ours, plain in zip(times["keptalive --version"], times["import argparse, socket"], strict=True)
-    ]
-    print(f"import keptalive: {statistics.median(more) * 1e3:+.1f} ms, to reach +{MILLISECONDS:g} ms")
-    print(f"keptalive --version: {statistics.median(ratio):.2f} x, to reach {TIMES} x")
-    return 0 if statistics.median(more) * 1e3 <= MILLISECONDS and statistics.median(ratio) <= TIMES else 1
+    rows = [(f"`{name}`", f"{median(taken):.1f}", f"{min(taken):.1f}") for name, taken in times.items()]
+    names = ", ".join(f"`{name}`" for name in loaded)
+    return Findings(
+        figures,
+        [table(("a process of its own", "ms", "least"), rows), f"`import keptalive` loads {names}: no more."],
+    )
+
+
+def main() -> int:
+    """Time all, and say whether the figures are reached."""
+    arguments = parser(__doc__).parse_args()
+    return tell(ROWS, lambda: measure(arguments.quick), arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 25))
+    sys.exit(main())

@@ -1,14 +1,16 @@
 """What `keptalive probe` costs, and how often it is right: in the kernel lab, and over simulated paths.
 
-    python benchmarks/probe.py [T ...]             the bracket and the time, each idle timeout (5 13 20 60)
-    python benchmarks/probe.py --rate R [T ...]    at R new connections a second: their number / R longer
+    python benchmarks/probe.py [--quick]           the bracket and the time, at 60 s and shorter timeouts, and
+                                                   one connection at a time, doubling and bisecting
+    python benchmarks/probe.py T ... [--rate R]    other timeouts; at R new connections a second, their number
+                                                   / R longer
     python benchmarks/probe.py --loss PERCENT RUNS behind a firewall of 5 s that loses packets
     python benchmarks/probe.py --simulate RUNS     as many simulated paths at 0, 5 and 20 per cent loss
-    python benchmarks/probe.py --sequential        doubling and bisection, one connection at a time, at 5 s
 
-A run that is wrong counts as wrong however fast it was. To reach, with at most 50 connections and no limit of
-rate: the timeout in a bracket of 2 % (1 % from 20 s on), in 1.6 T + 4 s below 20 s, 1.4 T at 20 s, 1.2 T at
-60 s; right in 95 of 100 runs at 5 % loss; at 20 % never wrong without saying that it is not sure.
+A run that is wrong counts as wrong however fast it was. Each measurement has a lab of its own, all side by
+side: they mostly wait. To reach, with at most 50 connections and no limit of rate: the timeout in a bracket of
+2 % (1 % from 20 s on), in 1.6 T + 4 s below 20 s, 1.4 T at 20 s, 1.2 T at 60 s; right in 95 of 100 runs at
+5 % loss; at 20 % never wrong without saying that it is not sure.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+from figures import Figure, Findings, parser, table, tell
 from keptalive.lab import Lab, open_lab
 from keptalive.probing.estimate import Bracket
 from keptalive.probing.ladder import Goal
@@ -33,8 +36,16 @@ from probing.simulation import Path as SimulatedPath
 from probing.simulation import SimulatedWire, run
 
 SIMULATED = (5.0, 13.0, 20.0, 60.0, 240.0, 350.0, 600.0)
-DEFAULT = ("5", "13", "20", "60")
+AT_60 = (60.0, 60.0, 60.0)  # the median of three
+SHORTER = (5.0, 13.0, 20.0)
 AT_ONCE = 8  # labs side by side: each is three processes
+
+
+TIME = Figure("`probe --rate 0`, to 1 %, T = 60 s: seconds", "the true timeout T", 1.2, "T")
+WIDTH = Figure("`probe --rate 0`, T = 60 s: width of the bracket", "the true timeout T", 1.0, "%")
+SOCKETS = Figure("`probe --rate 0`, T = 60 s", "", 50, "connections", digits=0)
+BISECTION = Figure("one connection at a time, doubling and bisecting, to 1 %, T = 5 s", "the true timeout T", unit="T")
+ROWS = (TIME, WIDTH, SOCKETS, BISECTION)
 
 
 def bound(timeout: float) -> float:
@@ -42,6 +53,11 @@ def bound(timeout: float) -> float:
     if timeout < 20:
         return 1.6 * timeout + 4
     return (1.4 if timeout < 60 else 1.2) * timeout
+
+
+def width(result: ProbeResult, timeout: float) -> float:
+    """Return the width of the bracket, as a part of the timeout."""
+    return ((result.dead_at or 0) - (result.alive_at or 0)) / timeout
 
 
 def holds(result: ProbeResult, timeout: float) -> bool:
@@ -53,34 +69,67 @@ def holds(result: ProbeResult, timeout: float) -> bool:
     )
 
 
-async def times(timeouts: list[float], rate: float = 0.0) -> int:
-    """Measure each timeout in a lab of its own, all side by side; return how many missed their bound."""
+async def measured(timeout: float, rate: float = 0.0) -> ProbeResult:
+    """Measure one timeout in a lab of its own; it must be in the bracket."""
+    lab = await asyncio.to_thread(open_lab, f"idle-drop:{timeout:g}", "kernel")
+    try:
+        result = await measure(lab, rate=rate)
+    finally:
+        await asyncio.to_thread(lab.close)
+    assert holds(result, timeout), result
+    return result
 
-    async def one(timeout: float) -> tuple[float, ProbeResult]:
-        lab = await asyncio.to_thread(open_lab, f"idle-drop:{timeout:g}", "kernel")
-        try:
-            return timeout, await measure(lab, rate=rate)
-        finally:
-            await asyncio.to_thread(lab.close)
 
-    missed = 0
-    for timeout, result in await asyncio.gather(*map(one, timeouts)):
-        assert holds(result, timeout), result
+async def one_at_a_time() -> float:
+    """Return how many times the timeout a search by hand takes."""
+    lab = await asyncio.to_thread(open_lab, "idle-drop:5", "kernel")
+    try:
+        return await sequential(lab) / 5
+    finally:
+        await asyncio.to_thread(lab.close)
+
+
+def listing(results: list[tuple[float, ProbeResult]], rate: float = 0.0) -> str:
+    """Return what was measured, in a table."""
+    rows = []
+    for timeout, result in results:
         limit = bound(timeout) + (result.connections / rate if rate else 0)
-        width = ((result.dead_at or 0) - (result.alive_at or 0)) / timeout
-        ok = (
-            result.seconds <= limit
-            and width <= (0.01 if timeout >= 20 else 0.02)
-            and result.connections <= 50
+        narrow = width(result, timeout) <= (0.01 if timeout >= 20 else 0.02)
+        kept = result.seconds <= limit and narrow and result.connections <= 50
+        rows.append(
+            (
+                f"{timeout:g} s",
+                f"{result.alive_at:.3f} to {result.dead_at:.3f} s",
+                f"{width(result, timeout):.2%}",
+                f"{result.seconds:.1f} s = {result.seconds / timeout:.2f} T",
+                f"{limit:.1f} s",
+                str(result.connections),
+                "yes" if kept else "**no**",
+            )
         )
-        missed += not ok
-        print(
-            f"{timeout:4g} s: {result.alive_at:.3f} to {result.dead_at:.3f} ({width:.2%}), "
-            f"{result.seconds:.1f} s = {result.seconds / timeout:.2f} T (to reach {limit:.1f} s), "
-            f"{result.connections} connections{'' if ok else '   MISSED'}",
-            flush=True,
-        )
-    return missed
+    return table(("timeout", "bracket", "width", "took", "to reach", "connections", "reached"), rows)
+
+
+async def figures(quick: bool) -> Findings:
+    """Measure all side by side."""
+    long, short = ((3.0,), (5.0,)) if quick else (AT_60, SHORTER)
+    *results, by_hand = await asyncio.gather(*map(measured, (*long, *short)), one_at_a_time())
+    at_60 = list(zip(long, results, strict=False))
+    return Findings(
+        [
+            TIME.measured(result.seconds / timeout for timeout, result in at_60),
+            WIDTH.measured(100 * width(result, timeout) for timeout, result in at_60),
+            SOCKETS.measured(result.connections for _, result in at_60),
+            BISECTION.measured([by_hand]),
+        ],
+        [listing(list(zip((*long, *short), results, strict=True)))],
+    )
+
+
+async def others(timeouts: list[float], rate: float) -> Findings:
+    """Measure other timeouts, or at another rate."""
+    results = await asyncio.gather(*(measured(timeout, rate) for timeout in timeouts))
+    return Findings([], [listing(list(zip(timeouts, results, strict=True)), rate)])
 
 
 async def under_loss(part: float, runs: int) -> int:
@@ -166,23 +215,24 @@ async def sequential(lab: Lab, precision: float = 0.01) -> float:
     return time.monotonic() - began
 
 
-def main(arguments: list[str]) -> int:
+def main() -> int:
     """Run what was asked for; 1 if a figure was missed."""
-    match arguments:
-        case ["--loss", percent, runs]:
-            return bool(asyncio.run(under_loss(float(percent) / 100, int(runs))))
-        case ["--simulate", runs]:
-            return bool(simulated(int(runs)))
-        case ["--sequential"]:
-            with open_lab("idle-drop:5", "kernel") as lab:
-                seconds = asyncio.run(sequential(lab))
-            print(f"   5 s: one connection at a time {seconds:.1f} s = {seconds / 5:.1f} T")
-            return 0
-        case ["--rate", rate, *timeouts]:
-            return bool(asyncio.run(times(list(map(float, timeouts or DEFAULT)), float(rate))))
-        case timeouts:
-            return bool(asyncio.run(times(list(map(float, timeouts or DEFAULT)))))
+    made = parser(__doc__)
+    made.add_argument("timeouts", nargs="*", type=float, metavar="T", help="other idle timeouts, in seconds")
+    made.add_argument("--rate", type=float, default=0.0, help="new connections a second; 0: without limit")
+    made.add_argument("--loss", nargs=2, type=int, metavar=("PERCENT", "RUNS"), help="behind a path that loses")
+    made.add_argument("--simulate", type=int, metavar="RUNS", help="over simulated paths")
+    arguments = made.parse_args()
+    if arguments.loss:
+        percent, runs = arguments.loss
+        return bool(asyncio.run(under_loss(percent / 100, runs)))
+    if arguments.simulate:
+        return bool(simulated(arguments.simulate))
+    if arguments.timeouts or arguments.rate:
+        timeouts = arguments.timeouts or [*SHORTER, 60.0]
+        return tell((), lambda: asyncio.run(others(timeouts, arguments.rate)), arguments)
+    return tell(ROWS, lambda: asyncio.run(figures(arguments.quick)), arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

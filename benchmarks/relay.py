@@ -7,7 +7,7 @@ short rounds; what comes through is checked before anything is timed. Told are t
 of their ratios, relay by haproxy: as the clock has it, and by the relaying process's own CPU time, which
 other programs on the machine change less. Connections per second are shown, not judged. Of an idle relay
 with as many connections as descriptors allow, up to 10,000, and an idle timeout of 60 s, told is its share
-of one core. To reach: 1 x in bulk and in requests/s; 5 % of a core.
+of one core.
 
 haproxy runs a thread for each core, the relay is one process: with other programs on the machine, who has
 more threads gets more of it, and the ratio by the clock says little. By CPU time it says what the work costs.
@@ -15,24 +15,24 @@ more threads gets more of it, and the ratio by the clock says little. By CPU tim
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
-import platform
 import resource
-import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from datetime import date
+from functools import partial
 from pathlib import Path
+from statistics import median
 
-TARGET, IDLE_TARGET = 1.0, 5.0  # x; % of a core with 10,000 connections
+from figures import Figure, Findings, parser, table, tell
+from peers import absent
+from rounds import cpu_seconds, ratios, taking_turns
+
 IDLE_TIMEOUT = 60
 SPARE = 100  # descriptors for other things
 BULK, ANSWER = b"b", b"a"  # what the client's first byte asks the server for: to swallow, or to echo
@@ -143,15 +143,6 @@ def wait_for(port: int) -> None:
             return
 
 
-def cpu_seconds(process: int) -> float:
-    """Return the CPU time of a process with its threads and its children, to the nanosecond."""
-    seconds = 0.0
-    for task in Path(f"/proc/{process}/task").iterdir():
-        seconds += int((task / "schedstat").read_text().split()[0]) / 1e9
-        seconds += sum(map(cpu_seconds, map(int, (task / "children").read_text().split())))
-    return seconds
-
-
 def connect(port: int) -> socket.socket:
     """Connect as clients do."""
     sock = socket.create_connection(("127.0.0.1", port), 60)
@@ -220,47 +211,54 @@ def connections(port: int, seconds: float) -> float:
     return done / taken
 
 
-KINDS = {
+KINDS: dict[str, Callable[[int, float], float]] = {
     "bulk, MB/s": bulk,
-    "requests/s, 1 connection": lambda port, seconds: requests(1, port, seconds),
-    "requests/s, 50 connections": lambda port, seconds: requests(50, port, seconds),
+    "requests/s, 1 connection": partial(requests, 1),
+    "requests/s, 50 connections": partial(requests, 50),
     "connections/s": connections,
 }
-JUDGED = [kind for kind in KINDS if not kind.startswith("connections")]
+HAPROXY_HERE = "haproxy in TCP mode"
+JUDGED = {
+    kind: Figure(f"`lab relay`, {kind}", HAPROXY_HERE, None if kind == "connections/s" else 1.0, at_least=True)
+    for kind in KINDS
+}
+IDLE = Figure("`lab relay`, 10,000 idle connections", "nothing", 5.0, "% of a core")
+ROWS = (*JUDGED.values(), IDLE)
 
 
-def compare(rounds: int, seconds: float) -> list[str]:
-    """Time all, print a table; return what was not reached."""
-    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+def compare(rounds: int, seconds: float) -> Findings:
+    """See that what both carry arrives unchanged, then time them."""
+    if missing := absent("haproxy"):
+        return Findings([row.without(missing) for row in JUDGED.values()], [])
+    figures, rows = [], []
     with ExitStack() as stack:
         _, to = stack.enter_context(server())
         rivals = {"relay": stack.enter_context(relay(to)), "haproxy": stack.enter_context(haproxy(to))}
         for _, port in rivals.values():
             check(port)
-        for number in range(rounds):
-            for kind, measure in KINDS.items():
-                for name in sorted(rivals, reverse=bool(number % 2)):
-                    process, port = rivals[name]
-                    before = cpu_seconds(process)
-                    rate = measure(port, seconds)
-                    cpu = cpu_seconds(process) - before
-                    found.setdefault((kind, name), []).append((rate, rate * seconds / cpu))
-    print(f"{rounds} rounds of {seconds:g} s\n{'':<28}{'relay':>9}{'haproxy':>9}{'ratio':>7}{'by CPU':>8}")
-    missed = []
-    for kind in KINDS:
-        ours, theirs = found[kind, "relay"], found[kind, "haproxy"]
-        rate, other = (statistics.median(pair[0] for pair in times) for times in (ours, theirs))
-        ratio, by_cpu = (
-            statistics.median(a[i] / b[i] for a, b in zip(ours, theirs, strict=True)) for i in (0, 1)
-        )
-        print(f"{kind:<28}{rate:>9.0f}{other:>9.0f}{ratio:>7.2f}{by_cpu:>8.2f}")
-        if kind in JUDGED and ratio < TARGET:
-            missed.append(kind)
-    return missed
+
+        def rate(kind: str, name: str) -> tuple[float, float]:
+            """Return what is carried in a second, and in a second of CPU time."""
+            process, port = rivals[name]
+            before = cpu_seconds(process)
+            carried = KINDS[kind](port, seconds)
+            return carried, carried * seconds / (cpu_seconds(process) - before)
+
+        for kind, figure in JUDGED.items():
+            found = taking_turns({name: partial(rate, kind, name) for name in rivals}, rounds)
+            by_clock, by_cpu = (
+                ratios([pair[i] for pair in found["relay"]], [pair[i] for pair in found["haproxy"]])
+                for i in (0, 1)
+            )
+            figures.append(figure.measured(by_clock))
+            rates = (f"{median(pair[0] for pair in pairs):.0f}" for pairs in found.values())
+            rows.append((kind, *rates, f"{median(by_clock):.2f}", f"{median(by_cpu):.2f}"))
+    head = ("", *rivals, "ratio", "by CPU time")
+    return Findings(figures, [f"{rounds} rounds of {seconds:g} s.", table(head, rows)])
 
 
-def idle(seconds: float) -> bool:
-    """Measure an idle relay; tell whether it is cheap enough."""
+def idle(seconds: float) -> Findings:
+    """Measure an idle relay's share of a core."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     count = min(10_000, (most - SPARE) // 2)
@@ -275,27 +273,23 @@ def idle(seconds: float) -> bool:
             before, started = cpu_seconds(process), time.perf_counter()
             time.sleep(seconds)
             shares.append(100 * (cpu_seconds(process) - before) / (time.perf_counter() - started))
-        share = statistics.median(shares)
-    each = share * 10_000 / count
-    print(f"{count} idle connections, T = {IDLE_TIMEOUT} s: {share:.2f} % of a core; of 10,000: {each:.2f} %")
-    return each < IDLE_TARGET
+    figure = IDLE.measured(share * 10_000 / count for share in shares)
+    return Findings(
+        [figure], [f"Idle: {count} connections, T = {IDLE_TIMEOUT} s, {median(shares):.2f} % of a core."]
+    )
+
+
+def measure(quick: bool) -> Findings:
+    """Compare, and measure idleness."""
+    busy = compare(*((1, 0.2) if quick else (21, 1.0)))
+    resting = idle(1.0 if quick else 12.0)
+    return Findings(busy.figures + resting.figures, busy.details + resting.details)
 
 
 def main() -> int:
-    """Compare, and measure idleness; 1 if something was not reached."""
-    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="few short rounds: to see that it works")
-    arguments = parser.parse_args()
-    if shutil.which("haproxy") is None:
-        sys.exit("this compares with haproxy: apt install haproxy")
-    print(f"{date.today()}, {platform.platform()}, CPython {platform.python_version()}")
-    missed = compare(*((3, 0.3) if arguments.quick else (21, 1.0)))
-    if not idle(2.0 if arguments.quick else 12.0):
-        missed.append("idle connections")
-    print(
-        f"to reach: {TARGET:g} x, {IDLE_TARGET:g} %: {'not by ' + '; '.join(missed) if missed else 'reached'}"
-    )
-    return 1 if missed and not arguments.quick else 0
+    """Measure, and say whether the figures are reached."""
+    arguments = parser(__doc__).parse_args()
+    return tell(ROWS, lambda: measure(arguments.quick), arguments)
 
 
 if __name__ == "__main__":

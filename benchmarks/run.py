@@ -1,10 +1,11 @@
 """What `keptalive run` costs a program: to start, and for each connection; interleaved, correctness first.
 
-    python benchmarks/run.py [ROUNDS]
+    python benchmarks/run.py [--quick]
 
-To reach: at most 40 ms more for `true`; no measurable time more for a connect, which means a ratio to plain
-that is as near to 1 as that of plain to plain. Told beside it: the follower's CPU time for programs of
-various sizes. The package is used as pip installs it: compiled.
+Beside it libkeepalive, which is loaded into the program (LD_PRELOAD) and sets the options when a socket is
+made; keptalive run sets them from outside a moment later, so a connect costs what it cost: its ratio to plain
+is as near to 1 as that of plain to plain. Told beside it: the follower's CPU time for programs of various
+sizes. The package is used as pip installs it: compiled.
 """
 
 from __future__ import annotations
@@ -13,24 +14,35 @@ import compileall
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from statistics import median
+
+from figures import Figure, Findings, parser, table, tell
+from peers import absent
+from rounds import cpu_seconds, differences, milliseconds, ratios, taking_turns
 
 import keptalive
 
-MILLISECONDS = 40.0
 NOISE = 0.05  # a ratio to plain above this, and above plain's own to plain, could be measured
 YOUNG, LATER = 8.0, 8.0  # s: sockets are looked at three times in their first five
+LOADED = {"LD_PRELOAD": "libkeepalive.so", "KEEPIDLE": "45", "KEEPINTVL": "15", "KEEPCNT": "9"}
+
+START = Figure("`keptalive run -- true`", "`true`", 40, "ms more", digits=1)
+START_LOADED = Figure("libkeepalive, `true`", "`true`", unit="ms more", digits=1)
+CONNECT = Figure("connect under `keptalive run`", "plain, loopback", 1, digits=3)
+CONNECT_LOADED = Figure("connect under libkeepalive", "plain, loopback", digits=3)
+ROWS = (START, START_LOADED, CONNECT, CONNECT_LOADED)
 
 #: Opens and closes connections for a while once the follower has had time to begin, and prints the
 #: median time of one in microseconds.
-CONNECT = """
+CONNECTING = """
 import socket, statistics, sys, time
 listener = socket.create_server(("127.0.0.1", 0), backlog=64)
 witness = socket.create_connection(listener.getsockname())
@@ -40,9 +52,10 @@ if sys.argv[1] == "run":
         time.sleep(0.01)
 else:
     time.sleep(0.3)
-assert bool(witness.getsockopt(1, 9)) == (sys.argv[1] == "run")
+values = [witness.getsockopt(1, 9)] + [witness.getsockopt(6, number) for number in (4, 5, 6)]
+assert (values == [1, 45, 15, 9]) == (not sys.argv[1].startswith("plain")), values
 times = []
-for _ in range(4000):
+for _ in range(int(sys.argv[2])):
     started = time.perf_counter()
     sock = socket.socket()
     sock.connect(listener.getsockname())
@@ -50,6 +63,17 @@ for _ in range(4000):
     times.append(time.perf_counter() - started)
     listener.accept()[0].close()
 print(statistics.median(times) * 1e6)
+"""
+
+#: Is a connection protected, five seconds at the longest from now, in a program that gets an empty environment?
+CLEANED = """
+import socket, time
+listener = socket.create_server(("127.0.0.1", 0))
+sock = socket.create_connection(listener.getsockname())
+until = time.monotonic() + 5
+while not sock.getsockopt(1, 9) and time.monotonic() < until:
+    time.sleep(0.01)
+print(sock.getsockopt(1, 9))
 """
 
 #: Holds so many connections in so many processes for a while; tells whether all were protected.
@@ -79,82 +103,81 @@ def installed() -> Iterator[list[str]]:
         shutil.copytree(Path(keptalive.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
         compileall.compile_dir(copy, quiet=2)
         os.environ["PYTHONPATH"] = name
-        yield [sys.executable, "-m", "keptalive", "run"]
+        yield [sys.executable, "-m", "keptalive", "run", "--"]
 
 
-def milliseconds(command: list[str]) -> float:
-    """Run a command once; it must succeed in silence."""
-    started = time.perf_counter()
-    done = subprocess.run(command, check=True, capture_output=True)
-    taken = time.perf_counter() - started
-    assert done.stdout == done.stderr == b"", done
-    return taken * 1e3
+#: What stands before a program, and what is in its environment.
+Way = tuple[list[str], "dict[str, str] | None"]
 
 
-def start(run: list[str], rounds: int) -> bool:
-    """Time `true`; the exit code of `false` must come through."""
-    assert subprocess.run([*run, "--", "false"], check=False).returncode == 1
-    commands = {
-        "true": ["true"],
-        "python -c pass": [sys.executable, "-c", "pass"],
-        "keptalive run -- true": [*run, "--", "true"],
-    }
-    times: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(rounds):
-        for name, command in commands.items():
-            times[name].append(milliseconds(command))
-    for name, taken in times.items():
-        print(f"{name:<24} {statistics.median(taken):7.1f} ms  (least {min(taken):.1f})")
-    more = statistics.median(
-        ours - plain for ours, plain in zip(times["keptalive run -- true"], times["true"], strict=True)
-    )
-    print(f"adds {more:.1f} ms to true, to reach {MILLISECONDS:g} ms")
-    return more <= MILLISECONDS
+def start(ways: dict[str, Way], rounds: int) -> tuple[dict[str, list[float]], str]:
+    """Time `true`: return each way's milliseconds above plain. The exit code of `false` must come through."""
+    timed = {"python -c pass": partial(milliseconds, [sys.executable, "-c", "pass"])}
+    for way, (before, environment) in ways.items():
+        assert subprocess.run([*before, "false"], env=environment, check=False).returncode == 1
+        done = subprocess.run([*before, "true"], env=environment, check=True, capture_output=True)
+        assert done.stdout == done.stderr == b"", done
+        timed[f"true, {way}"] = partial(milliseconds, [*before, "true"], environment)
+    times = taking_turns(timed, rounds)
+    rows = [(name, f"{median(taken):.1f}", f"{min(taken):.1f}") for name, taken in times.items()]
+    more = {way: differences(times[f"true, {way}"], times["true, plain"]) for way in ways}
+    return more, table(("start to end", "ms", "least"), rows)
 
 
-def connect(run: list[str], rounds: int) -> bool:
-    """Time a connect plain, under run, and plain again, which tells what cannot be told apart here."""
-    commands = {"plain": [], "run": [*run, "--"], "plain again": []}
-    times: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(rounds):
-        for name, prefix in commands.items():
-            command = [*prefix, sys.executable, "-c", CONNECT, name]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            times[name].append(float(done.stdout))
-    ratios = {
-        name: statistics.median(ours / plain for ours, plain in zip(taken, times["plain"], strict=True))
-        for name, taken in times.items()
-    }
-    for name, taken in times.items():
-        print(f"connect, {name:<15} {statistics.median(taken):7.1f} us  {ratios[name]:5.3f} x plain")
-    measurable = abs(ratios["plain again"] - 1) + NOISE
-    return ratios["run"] <= 1 + measurable
+def connect(ways: dict[str, Way], rounds: int, times: int) -> tuple[dict[str, list[float]], str]:
+    """Time a connect each way, and plain again, which tells what cannot be told apart; return ratios to plain."""
+
+    def microseconds(name: str, way: Way) -> float:
+        how = "run" if name == "keptalive run" else name
+        command = [*way[0], sys.executable, "-c", CONNECTING, how, str(times)]
+        done = subprocess.run(command, env=way[1], check=True, capture_output=True, text=True)
+        return float(done.stdout)
+
+    named = {**ways, "plain again": ways["plain"]}
+    found = taking_turns({name: partial(microseconds, name, way) for name, way in named.items()}, rounds)
+    by_plain = {name: ratios(taken, found["plain"]) for name, taken in found.items()}
+    rows = [
+        (name, f"{median(taken):.1f}", f"{median(by_plain[name]):.3f}") for name, taken in found.items()
+    ]
+    return by_plain, table(("connect and close", "us", "to plain"), rows)
 
 
-def follower_time(run: list[str], processes: int, sockets: int) -> None:
-    """Print the follower's CPU time for a program that holds connections: while they are young, and later."""
+def reach(ways: dict[str, Way]) -> str:
+    """Return which way reaches a program that is started with an empty environment."""
+    rows = []
+    for name, (before, environment) in ways.items():
+        if name == "plain":
+            continue
+        command = [*before, "env", "-i", sys.executable, "-c", CLEANED]
+        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        protected = done.stdout.strip() == "1"
+        assert protected == (name == "keptalive run"), name
+        rows.append((name, "yes" if protected else "no"))
+    return table(("is protected", "a program with an empty environment (`env -i`)"), rows)
+
+
+def follower_time(run: list[str], processes: int, sockets: int, young: float, later: float) -> tuple[str, ...]:
+    """Return the follower's CPU time for a program that holds connections: while they are young, and later."""
     with tempfile.TemporaryDirectory() as name:
         summary = Path(name, "summary.json")
-        command = [*run, "--summary", str(summary), "--", sys.executable, "-c", HOLD]
-        with subprocess.Popen([*command, str(processes), str(sockets), f"{YOUNG + LATER + 1}"]) as program:
-            time.sleep(YOUNG)
+        command = [*run[:-1], "--summary", str(summary), *run[-1:], sys.executable, "-c", HOLD]
+        arguments = [str(processes), str(sockets), f"{young + later + 1}"]
+        with subprocess.Popen([*command, *arguments]) as program:
+            time.sleep(young)
             follower = _follower(program.pid, summary)
-            young = _cpu_seconds(follower)
-            time.sleep(LATER)
-            later = _cpu_seconds(follower) - young
+            at_first = cpu_seconds(follower)
+            time.sleep(later)
+            then = cpu_seconds(follower) - at_first
             memory = int(Path(f"/proc/{follower}/smaps_rollup").read_text().split("Pss:")[1].split()[0])
             assert program.wait() == 0, "a connection was not protected"
         entries = json.loads(summary.read_text())["processes"]
         assert sum(entry["sockets"] for entry in entries) >= processes * (sockets // 2 * 2), entries
-    print(
-        f"follower, {processes:>3} x {sockets:>4} sockets: {young:5.2f} s CPU in the first {YOUNG:g} s, "
-        f"then {later / LATER:5.1%} of a core; {memory / 1024:.1f} MB"
+    return (
+        f"{processes} x {sockets} connections",
+        f"{at_first:.2f} s in {young:g} s",
+        f"{then / later:.1%} of a core",
+        f"{memory / 1024:.1f} MB",
     )
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def _follower(program: int, summary: Path) -> int:
@@ -169,15 +192,32 @@ def _follower(program: int, summary: Path) -> int:
     raise AssertionError("there is no follower")
 
 
-def main(rounds: int) -> int:
-    """Measure all, and say whether the targets are reached."""
+def measure(quick: bool) -> Findings:
+    """Measure all."""
+    missing = absent("libkeepalive")
     with installed() as run:
-        reached = [start(run, rounds), connect(run, max(5, rounds // 3))]
-        for processes, sockets in ((1, 10), (1, 1000), (50, 20)):
-            follower_time(run, processes, sockets)
-    print(f"targets: {'reached' if all(reached) else 'not reached'}")
-    return 0 if all(reached) else 1
+        ways: dict[str, Way] = {"plain": ([], None), "keptalive run": (run, None)}
+        if not missing:
+            ways["libkeepalive"] = ([], {**os.environ, **LOADED})
+        more, starts = start(ways, 2 if quick else 40)
+        by_plain, connects = connect(ways, *((1, 200) if quick else (12, 4000)))
+        sizes = ((1, 10),) if quick else ((1, 10), (1, 1000), (50, 20))
+        periods = (2.0, 1.0) if quick else (YOUNG, LATER)
+        costs = [follower_time(run, *size, *periods) for size in sizes]
+        reached = reach(ways)
+    noise = abs(median(by_plain["plain again"]) - 1) + NOISE
+    figures = [START.measured(more["keptalive run"]), CONNECT.measured(by_plain["keptalive run"], noise)]
+    for row, found in ((START_LOADED, more), (CONNECT_LOADED, by_plain)):
+        figures.append(row.without(missing) if missing else row.measured(found["libkeepalive"]))
+    head = ("the follower's CPU time", "at first", "then", "memory")
+    return Findings(figures, [starts, connects, reached, table(head, costs)])
+
+
+def main() -> int:
+    """Measure, and say whether the figures are reached."""
+    arguments = parser(__doc__).parse_args()
+    return tell(ROWS, lambda: measure(arguments.quick), arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 25))
+    sys.exit(main())

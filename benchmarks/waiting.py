@@ -1,32 +1,39 @@
 """What it costs a process to hold ten thousand requests that wait, against the same process plain.
 
-    python benchmarks/waiting.py [REQUESTS [ROUNDS]]
+    python benchmarks/waiting.py [--quick]
 
 One aiohttp session sends them all to a server in another process, which answers once all have arrived and
 waited for a while; each must be answered, and the kernel must show the policy on every connection, or on
 none. Memory is that of the process while all wait, CPU what it took from the first request to the last
-answer, probes included: they leave meanwhile. To reach: 1.02 x.
+answer, probes included: they leave meanwhile.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import resource
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from functools import partial
 from pathlib import Path
+from statistics import median
+
+from figures import Figure, Findings, parser, table, tell
+from peers import absent
+from rounds import ratios, taking_turns
 
 import keptalive
 
-TARGET = 1.02
-WAIT = 8.0  # s that all wait; the first probe leaves after 5
-POLICY = keptalive.Policy(idle=5, interval=5, count=9)
+REQUESTS = 10_000
+MEMORY = Figure("10,000 held requests that wait: memory", "the same plain", 1.02, digits=3)
+CPU = Figure("10,000 held requests that wait: CPU time", "the same plain", 1.02, digits=3)
+ROWS = (MEMORY, CPU)
+
+PROBE_AFTER = 5  # s: the first probe leaves while all wait
+WAIT = 8.0  # s that all wait
 
 SERVER = """
 import asyncio, resource, sys
@@ -93,9 +100,9 @@ asyncio.run(main())
 
 
 @contextmanager
-def server(number: int) -> Iterator[str]:
+def server(number: int, wait: float) -> Iterator[str]:
     """Run the server; yield its URL."""
-    argv = [sys.executable, "-c", SERVER, str(number), str(WAIT)]
+    argv = [sys.executable, "-c", SERVER, str(number), str(wait)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -104,10 +111,10 @@ def server(number: int) -> Iterator[str]:
             process.kill()
 
 
-def measure(number: int, how: str) -> dict[str, float]:
+def one(how: str, number: int, wait: float) -> dict[str, float]:
     """Run one client with that many requests; return what it says of itself."""
-    with server(number) as url:
-        argv = [sys.executable, "-c", CLIENT, url, str(number), str(WAIT), how]
+    with server(number, wait) as url:
+        argv = [sys.executable, "-c", CLIENT, url, str(number), str(wait), how]
         environment = {**os.environ, "PYTHONPATH": str(Path(keptalive.__file__).parents[1])}
         done = subprocess.run(argv, env=environment, check=True, capture_output=True, text=True, timeout=300)
     found: dict[str, float] = json.loads(done.stdout)
@@ -116,30 +123,35 @@ def measure(number: int, how: str) -> dict[str, float]:
     return found
 
 
-def main(number: int, rounds: int) -> int:
-    """Take turns, print medians and ratios, and say whether the target is reached."""
+def measure(quick: bool) -> Findings:
+    """Take turns."""
+    if missing := absent("aiohttp"):
+        return Findings([row.without(missing) for row in ROWS], [])
+    number, wait, rounds = (200, 2.0, 1) if quick else (REQUESTS, WAIT, 7)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most < number + 100:
-        sys.exit(f"{number} requests need as many descriptors: the limit here is {most}")
-    print(f"{date.today()}, {platform.platform()}, CPython {platform.python_version()}; {number} requests")
-    found: dict[str, list[dict[str, float]]] = {"plain": [], str(POLICY): []}
-    for turn in range(rounds):
-        for how in list(found)[:: 1 if turn % 2 else -1]:
-            found[how].append(measure(number, how))
-    reached = True
-    for what, unit, scale in (("memory", "MB", 1024.0), ("cpu", "s", 1.0)):
-        plain, held = ([row[what] / scale for row in rows] for rows in found.values())
-        ratio = statistics.median(held) / statistics.median(plain)
-        noise = max(plain) / min(plain)
-        reached = reached and ratio <= TARGET
-        print(
-            f"{what:<8} plain {statistics.median(plain):8.2f} {unit}   held {statistics.median(held):8.2f} "
-            f"{unit}   {ratio:.3f} x   (plain by itself varies by {noise:.3f} x)"
-        )
-    print(f"to reach: {TARGET} x: {'reached' if reached else 'not reached'}")
-    return 0 if reached else 1
+        return Findings([row.without(f"the limit of descriptors here is {most}") for row in ROWS], [])
+    first_probe = 1 if quick else PROBE_AFTER
+    policy = keptalive.Policy(idle=first_probe, interval=first_probe, count=9)
+    ways = {"plain": "plain", "held": str(policy)}
+    found = taking_turns(
+        {name: partial(one, how, number, wait) for name, how in ways.items()}, rounds, warm=0
+    )
+    figures, rows = [], []
+    for row, what, unit, scale in ((MEMORY, "memory", "MB", 1024.0), (CPU, "cpu", "s", 1.0)):
+        plain, held = ([each[what] / scale for each in found[name]] for name in ways)
+        figures.append(row.measured(ratios(held, plain)))
+        varies = f"{max(plain) / min(plain):.3f} x"
+        rows.append((what, f"{median(plain):.2f} {unit}", f"{median(held):.2f} {unit}", varies))
+    head = ("", "plain", "held", "plain by itself varies by")
+    return Findings(figures, [f"aiohttp, {number} requests, {rounds} rounds.", table(head, rows)])
+
+
+def main() -> int:
+    """Measure, and say whether the figures are reached."""
+    arguments = parser(__doc__).parse_args()
+    return tell(ROWS, lambda: measure(arguments.quick), arguments)
 
 
 if __name__ == "__main__":
-    given = [int(argument) for argument in sys.argv[1:]]
-    sys.exit(main(*given, *(10_000, 5)[len(given) :]))
+    sys.exit(main())
