@@ -37,15 +37,17 @@ ADAPTERS = {
     "toolbelt's adapter": Figure("requests/s, requests-toolbelt's adapter", "requests plain", digits=3),
     "keptalive's adapter": Figure("requests/s, keptalive's adapter", "requests plain", digits=3),
 }
-BESIDE = Figure("requests/s of a held client: requests", "requests-toolbelt's adapter", LIMIT, at_least=True, digits=3)
+BESIDE = Figure(
+    "requests/s of a held client: requests", "requests-toolbelt's adapter", LIMIT, at_least=True, digits=3
+)
 ROWS = (*HELD.values(), *ADAPTERS.values(), BESIDE)
 
 AGAIN = "plain again"
 Times = list[tuple[float, float]]  # wall and CPU seconds of each round
 
 
-def race(name: str, port: int, ways: Sequence[str], sets: int, rounds: int, size: int) -> dict[str, Times]:
-    """Return the times of each way in rounds that took turns. Raises ImportError if the client is not here."""
+def race(name: str, port: int, ways: Sequence[str], *, sets: int, rounds: int, size: int) -> dict[str, Times]:
+    """Return the times of each way, in rounds that took turns. ImportError if the client is not here."""
     found: dict[str, Times] = {way: [] for way in ways}
     for _ in range(sets):
         with ExitStack() as stack:
@@ -72,9 +74,11 @@ def timed(names: Sequence[str], port: int, quick: bool) -> Findings:
     for name in names:
         ways = ["plain", "hold()", AGAIN]
         if name == "requests":
-            ways += [way for way in ADAPTERS if way != "toolbelt's adapter" or not absent("requests-toolbelt")]
+            ways += [
+                way for way in ADAPTERS if way != "toolbelt's adapter" or not absent("requests-toolbelt")
+            ]
         try:
-            found = race(name, port, ways, sets, rounds, size)
+            found = race(name, port, ways, sets=sets, rounds=rounds, size=size)
         except ImportError:
             figures.append(HELD[name].without(f"{name} is not installed"))
             continue
@@ -97,7 +101,9 @@ def timed(names: Sequence[str], port: int, quick: bool) -> Findings:
             by = (f"{median(faster(found, way, 'plain', which)):.3f}" for which in (0, 1))
             rows.append((name, way, f"{rate:.0f}", *by))
     head = ("client", "", "requests/s", "to plain", "by CPU time")
-    return Findings(figures, [f"{sets} x {rounds} rounds of {size} requests.", table(head, rows), *kept(port)])
+    return Findings(
+        figures, [f"{sets} x {rounds} rounds of {size} requests.", table(head, rows), *kept(port)]
+    )
 
 
 def kept(port: int) -> list[str]:

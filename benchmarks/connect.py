@@ -33,9 +33,8 @@ import keptalive
 OPTIONS = keptalive.socket_options()
 CALLS = ("socket", "connect", "setsockopt", "getsockopt", "close")
 
-_CONNECTION = "connection (`create_connection()`, `close()`)"
-CONNECTION = Figure(f"{_CONNECTION} with `install()` on, read back included", "plain, loopback", 1.15)
-CONNECTION_BY_HAND = Figure(f"{_CONNECTION}, options set and read back by hand", "plain, loopback")
+CONNECTION = Figure("connection with `install()` on, read back included", "plain, loopback", 1.15)
+CONNECTION_BY_HAND = Figure("connection, options set and read back by hand", "plain, loopback")
 CONNECT = Figure("bare `connect()` with `install()` on, read back included", "plain, loopback", 1.15)
 CONNECT_BY_HAND = Figure("bare `connect()`, options set and read back by hand", "plain, loopback")
 OWN = Figure("connection with `install()` on", "options set and read back by hand", 1.15)
@@ -204,9 +203,7 @@ def measure(quick: bool) -> Findings:
         for name, taken in times.items()
     ]
     plain = median(whole["plain"]) * 1e6
-    parts = [
-        (what, f"{micro:.2f}", f"{micro / plain:.1%}") for what, micro in pieces(20 if quick else 1000)
-    ]
+    parts = [(what, f"{micro:.2f}", f"{micro / plain:.1%}") for what, micro in pieces(20 if quick else 1000)]
     return Findings(
         figures,
         [

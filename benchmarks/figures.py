@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+NOT_REACHED = "**no**"
 HEAD = ("what", "against", "to reach", "measured", "half of the rounds", "reached")
 
 
@@ -56,7 +57,7 @@ class Figure:
         beyond = (self.limit - self.median) * (1 if self.at_least else -1)
         if beyond <= 0:
             return "yes"
-        return f"within the noise of {self.noise:.{self.digits}f}" if beyond <= self.noise else "**no**"
+        return f"within the noise of {self.noise:.{self.digits}f}" if beyond <= self.noise else NOT_REACHED
 
     def cells(self) -> tuple[str, ...]:
         """Return the row's cells."""
@@ -113,9 +114,7 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     return made
 
 
-def tell(
-    rows: Iterable[Figure], measure: Callable[[], Findings], arguments: argparse.Namespace, name: str = ""
-) -> int:
+def tell(rows: Iterable[Figure], measure: Callable[[], Findings], arguments: argparse.Namespace) -> int:
     """Measure, then print or save what was found; 1 if something was not reached."""
     try:
         found = measure()
@@ -129,8 +128,9 @@ def tell(
         return 0
     for detail in found.details:
         print(f"{detail}\n")
-    print(table(HEAD, (figure.cells() for figure in found.figures)))
-    return 0 if arguments.quick or not any("no" in figure.verdict.split("*") for figure in found.figures) else 1
+    if found.figures:
+        print(table(HEAD, (figure.cells() for figure in found.figures)))
+    return int(not arguments.quick and any(figure.verdict == NOT_REACHED for figure in found.figures))
 
 
 def progress(text: str) -> None:

@@ -26,19 +26,6 @@ PROGRAMS = {
     "strace": ("strace -V", "strace"),
     "libkeepalive": ("dpkg-query -W -f ${Version} libkeepalive0", "libkeepalive0"),
 }
-LIBRARIES = (
-    "psutil",
-    "pyroute2",
-    "requests-toolbelt",
-    "requests",
-    "urllib3",
-    "httpx",
-    "httpx2",
-    "aiohttp",
-    "pycurl",
-    "openai",
-    "tornado",
-)
 _VERSION = re.compile(r"\d+\.\d[\w.+-]*")
 
 
@@ -73,11 +60,6 @@ def version(name: str) -> str | None:
     told = subprocess.run(command, capture_output=True, text=True, check=False)
     found = _VERSION.search(told.stdout + told.stderr)
     return found[0] if found else "?"
-
-
-def versions() -> list[str]:
-    """Return each peer with its version, or that it is not here."""
-    return [f"{name} {version(name) or '(not installed)'}" for name in (*PROGRAMS, *LIBRARIES)]
 
 
 def machine() -> str:

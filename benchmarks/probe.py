@@ -8,9 +8,9 @@
     python benchmarks/probe.py --simulate RUNS     as many simulated paths at 0, 5 and 20 per cent loss
 
 A run that is wrong counts as wrong however fast it was. Each measurement has a lab of its own, all side by
-side: they mostly wait. To reach, with at most 50 connections and no limit of rate: the timeout in a bracket of
-2 % (1 % from 20 s on), in 1.6 T + 4 s below 20 s, 1.4 T at 20 s, 1.2 T at 60 s; right in 95 of 100 runs at
-5 % loss; at 20 % never wrong without saying that it is not sure.
+side: they mostly wait. To reach, with at most 50 connections and no limit of rate: the timeout in a bracket
+of 2 % (1 % from 20 s on), in 1.6 T + 4 s below 20 s, 1.4 T at 20 s, 1.2 T at 60 s; right in 95 of 100 runs
+at 5 % loss; at 20 % never wrong without saying that it is not sure.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from figures import Figure, Findings, parser, table, tell
+
 from keptalive.lab import Lab, open_lab
 from keptalive.probing.estimate import Bracket
 from keptalive.probing.ladder import Goal
@@ -44,7 +45,9 @@ AT_ONCE = 8  # labs side by side: each is three processes
 TIME = Figure("`probe --rate 0`, to 1 %, T = 60 s: seconds", "the true timeout T", 1.2, "T")
 WIDTH = Figure("`probe --rate 0`, T = 60 s: width of the bracket", "the true timeout T", 1.0, "%")
 SOCKETS = Figure("`probe --rate 0`, T = 60 s", "", 50, "connections", digits=0)
-BISECTION = Figure("one connection at a time, doubling and bisecting, to 1 %, T = 5 s", "the true timeout T", unit="T")
+BISECTION = Figure(
+    "one connection at a time, doubling and bisecting, to 1 %, T = 5 s", "the true timeout T", unit="T"
+)
 ROWS = (TIME, WIDTH, SOCKETS, BISECTION)
 
 
@@ -80,11 +83,11 @@ async def measured(timeout: float, rate: float = 0.0) -> ProbeResult:
     return result
 
 
-async def one_at_a_time() -> float:
+async def one_at_a_time(timeout: float, precision: float) -> float:
     """Return how many times the timeout a search by hand takes."""
-    lab = await asyncio.to_thread(open_lab, "idle-drop:5", "kernel")
+    lab = await asyncio.to_thread(open_lab, f"idle-drop:{timeout:g}", "kernel")
     try:
-        return await sequential(lab) / 5
+        return await sequential(lab, timeout, precision) / timeout
     finally:
         await asyncio.to_thread(lab.close)
 
@@ -112,15 +115,16 @@ def listing(results: list[tuple[float, ProbeResult]], rate: float = 0.0) -> str:
 
 async def figures(quick: bool) -> Findings:
     """Measure all side by side."""
-    long, short = ((3.0,), (5.0,)) if quick else (AT_60, SHORTER)
-    *results, by_hand = await asyncio.gather(*map(measured, (*long, *short)), one_at_a_time())
+    long, short = ((3.0,), ()) if quick else (AT_60, SHORTER)
+    by_hand = one_at_a_time(*((2.0, 0.5) if quick else (5.0, 0.01)))
+    *results, times = await asyncio.gather(*map(measured, (*long, *short)), by_hand)
     at_60 = list(zip(long, results, strict=False))
     return Findings(
         [
             TIME.measured(result.seconds / timeout for timeout, result in at_60),
             WIDTH.measured(100 * width(result, timeout) for timeout, result in at_60),
             SOCKETS.measured(result.connections for _, result in at_60),
-            BISECTION.measured([by_hand]),
+            BISECTION.measured([times]),
         ],
         [listing(list(zip((*long, *short), results, strict=True)))],
     )
@@ -189,7 +193,7 @@ async def over(path: SimulatedPath) -> tuple[Bracket, float]:
     return measurement.evidence.bracket(), measurement.elapsed
 
 
-async def sequential(lab: Lab, precision: float = 0.01) -> float:
+async def sequential(lab: Lab, timeout: float, precision: float) -> float:
     """Find the timeout as one would by hand: a fresh connection, a silence, a question; again."""
 
     async def lives(silence: float) -> bool:
@@ -211,7 +215,7 @@ async def sequential(lab: Lab, precision: float = 0.01) -> float:
     while dead - alive > precision * alive:
         middle = (alive + dead) / 2
         alive, dead = (middle, dead) if await lives(middle) else (alive, middle)
-    assert alive <= 5 <= dead + 0.05, (alive, dead)
+    assert alive <= timeout <= dead + 0.05, (alive, dead)
     return time.monotonic() - began
 
 
@@ -220,7 +224,9 @@ def main() -> int:
     made = parser(__doc__)
     made.add_argument("timeouts", nargs="*", type=float, metavar="T", help="other idle timeouts, in seconds")
     made.add_argument("--rate", type=float, default=0.0, help="new connections a second; 0: without limit")
-    made.add_argument("--loss", nargs=2, type=int, metavar=("PERCENT", "RUNS"), help="behind a path that loses")
+    made.add_argument(
+        "--loss", nargs=2, type=int, metavar=("PERCENT", "RUNS"), help="behind a path that loses"
+    )
     made.add_argument("--simulate", type=int, metavar="RUNS", help="over simulated paths")
     arguments = made.parse_args()
     if arguments.loss:

@@ -4,7 +4,8 @@
 
 Before anything is timed, each peer must list the very same connections, and the same owners and timers as
 far as it lists any; what it does not list is told. psutil and pyroute2 only list and print nothing. As root
-the connections live in a network namespace of their own. Python keeps its bytecode, as for what pip installed.
+the connections live in a network namespace of their own. Python keeps its bytecode, as for what pip
+installed.
 """
 
 from __future__ import annotations
@@ -91,9 +92,13 @@ for one in found:
     if one.raddr:
         print("%s:%s %s:%s" % (*one.laddr, *one.raddr), one.pid)
 """
-_PYROUTE2 = (
-    "from pyroute2 import DiagSocket as D\nwith D() as s: s.bind(); found = s.get_sock_stats(family=2)\nassert found"
-)
+_PYROUTE2 = """
+from pyroute2 import DiagSocket
+with DiagSocket() as diag:
+    diag.bind()
+    found = diag.get_sock_stats(family=2)
+assert found
+"""
 _PYROUTE2_PRINTS = """
 for one in found:
     at = lambda end: "%s:%s" % (one["idiag_" + end], one["idiag_%sport" % end[0]])
@@ -164,7 +169,9 @@ def connections(count: int) -> Iterator[list[str]]:
         yield ["nsenter", f"--net=/proc/{holder.pid}/ns/net"] if alone else []
 
 
-def check(before: list[str], environment: dict[str, str], count: int, names: list[str]) -> list[tuple[str, ...]]:
+def check(
+    before: list[str], environment: dict[str, str], count: int, names: list[str]
+) -> list[tuple[str, ...]]:
     """See that all list the same connections, owners and timers; return what each lists of them."""
     listed = {}
     for name in names:
@@ -196,7 +203,9 @@ def check(before: list[str], environment: dict[str, str], count: int, names: lis
 
         different = told(ours) ^ told(theirs)
         assert not different, (name, len(different), sorted(different, key=str)[:4])
-        table_.append((f"`{name}`", str(len(theirs)), *("the same" if has else "none" for has in (owners, timers))))
+        table_.append(
+            (f"`{name}`", str(len(theirs)), *("the same" if has else "none" for has in (owners, timers)))
+        )
     return table_
 
 
@@ -206,12 +215,12 @@ def measure(quick: bool, count: int) -> Findings:
     names = [name for name in PEERS if name not in missing]
     with compiled() as environment, connections(count) as before:
         lists = check(before, environment, count, names)
-        rivals = {
-            name: partial(milliseconds, [*before, *PEERS[name].command], environment) for name in names
-        }
+        rivals = {name: partial(milliseconds, [*before, *PEERS[name].command], environment) for name in names}
         times = taking_turns(rivals, 1 if quick else 11)
     figures = [
-        row.without(missing[theirs]) if theirs in missing else row.measured(ratios(times[ours], times[theirs]))
+        row.without(missing[theirs])
+        if theirs in missing
+        else row.measured(ratios(times[ours], times[theirs]))
         for row, (ours, theirs) in AGAINST.items()
     ]
     rows = [(f"`{name}`", f"{median(taken):.0f}", f"{min(taken):.0f}") for name, taken in times.items()]
@@ -221,7 +230,7 @@ def measure(quick: bool, count: int) -> Findings:
             f"{count} connections.",
             table(("the whole command", "ms", "least"), rows),
             table(("lists", "connections", "owners", "timers"), lists),
-            "psutil and pyroute2 only list: what they found was printed for this comparison, not when they were timed.",
+            "psutil and pyroute2 only list: what they found was printed for this table, not when they were timed.",
         ],
     )
 

@@ -217,9 +217,10 @@ KINDS: dict[str, Callable[[int, float], float]] = {
     "requests/s, 50 connections": partial(requests, 50),
     "connections/s": connections,
 }
-HAPROXY_HERE = "haproxy in TCP mode"
 JUDGED = {
-    kind: Figure(f"`lab relay`, {kind}", HAPROXY_HERE, None if kind == "connections/s" else 1.0, at_least=True)
+    kind: Figure(
+        f"`lab relay`, {kind}", "haproxy in TCP mode", None if kind == "connections/s" else 1.0, at_least=True
+    )
     for kind in KINDS
 }
 IDLE = Figure("`lab relay`, 10,000 idle connections", "nothing", 5.0, "% of a core")

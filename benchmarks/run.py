@@ -65,7 +65,7 @@ for _ in range(int(sys.argv[2])):
 print(statistics.median(times) * 1e6)
 """
 
-#: Is a connection protected, five seconds at the longest from now, in a program that gets an empty environment?
+#: Is a connection protected, five seconds from now at the latest, in a program with an empty environment?
 CLEANED = """
 import socket, time
 listener = socket.create_server(("127.0.0.1", 0))
@@ -125,7 +125,7 @@ def start(ways: dict[str, Way], rounds: int) -> tuple[dict[str, list[float]], st
 
 
 def connect(ways: dict[str, Way], rounds: int, times: int) -> tuple[dict[str, list[float]], str]:
-    """Time a connect each way, and plain again, which tells what cannot be told apart; return ratios to plain."""
+    """Time a connect each way, and plain again: what cannot be told apart. Return the ratios to plain."""
 
     def microseconds(name: str, way: Way) -> float:
         how = "run" if name == "keptalive run" else name
@@ -136,9 +136,7 @@ def connect(ways: dict[str, Way], rounds: int, times: int) -> tuple[dict[str, li
     named = {**ways, "plain again": ways["plain"]}
     found = taking_turns({name: partial(microseconds, name, way) for name, way in named.items()}, rounds)
     by_plain = {name: ratios(taken, found["plain"]) for name, taken in found.items()}
-    rows = [
-        (name, f"{median(taken):.1f}", f"{median(by_plain[name]):.3f}") for name, taken in found.items()
-    ]
+    rows = [(name, f"{median(taken):.1f}", f"{median(by_plain[name]):.3f}") for name, taken in found.items()]
     return by_plain, table(("connect and close", "us", "to plain"), rows)
 
 
@@ -156,8 +154,10 @@ def reach(ways: dict[str, Way]) -> str:
     return table(("is protected", "a program with an empty environment (`env -i`)"), rows)
 
 
-def follower_time(run: list[str], processes: int, sockets: int, young: float, later: float) -> tuple[str, ...]:
-    """Return the follower's CPU time for a program that holds connections: while they are young, and later."""
+def follower_time(
+    run: list[str], processes: int, sockets: int, young: float, later: float
+) -> tuple[str, ...]:
+    """Return the follower's CPU time for a program with connections: while they are young, and later."""
     with tempfile.TemporaryDirectory() as name:
         summary = Path(name, "summary.json")
         command = [*run[:-1], "--summary", str(summary), *run[-1:], sys.executable, "-c", HOLD]
@@ -206,9 +206,12 @@ def measure(quick: bool) -> Findings:
         costs = [follower_time(run, *size, *periods) for size in sizes]
         reached = reach(ways)
     noise = abs(median(by_plain["plain again"]) - 1) + NOISE
-    figures = [START.measured(more["keptalive run"]), CONNECT.measured(by_plain["keptalive run"], noise)]
-    for row, found in ((START_LOADED, more), (CONNECT_LOADED, by_plain)):
-        figures.append(row.without(missing) if missing else row.measured(found["libkeepalive"]))
+    figures = [
+        START.measured(more["keptalive run"]),
+        START_LOADED.without(missing) if missing else START_LOADED.measured(more["libkeepalive"]),
+        CONNECT.measured(by_plain["keptalive run"], noise),
+        CONNECT_LOADED.without(missing) if missing else CONNECT_LOADED.measured(by_plain["libkeepalive"]),
+    ]
     head = ("the follower's CPU time", "at first", "then", "memory")
     return Findings(figures, [starts, connects, reached, table(head, costs)])
 
