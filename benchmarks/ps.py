@@ -230,7 +230,7 @@ def measure(quick: bool, count: int) -> Findings:
             f"{count} connections.",
             table(("the whole command", "ms", "least"), rows),
             table(("lists", "connections", "owners", "timers"), lists),
-            "psutil and pyroute2 only list: what they found was printed for this table, not when they were timed.",
+            "psutil and pyroute2 print nothing when they are timed, only for this table.",
         ],
     )
 

@@ -258,11 +258,11 @@ def compare(rounds: int, seconds: float) -> Findings:
     return Findings(figures, [f"{rounds} rounds of {seconds:g} s.", table(head, rows)])
 
 
-def idle(seconds: float) -> Findings:
+def idle(most_connections: int, seconds: float) -> Findings:
     """Measure an idle relay's share of a core."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    count = min(10_000, (most - SPARE) // 2)
+    count = min(most_connections, (most - SPARE) // 2)
     with ExitStack() as stack:
         _, to = stack.enter_context(server())
         process, port = stack.enter_context(relay(to))
@@ -283,7 +283,7 @@ def idle(seconds: float) -> Findings:
 def measure(quick: bool) -> Findings:
     """Compare, and measure idleness."""
     busy = compare(*((1, 0.2) if quick else (21, 1.0)))
-    resting = idle(1.0 if quick else 12.0)
+    resting = idle(*((200, 1.0) if quick else (10_000, 12.0)))
     return Findings(busy.figures + resting.figures, busy.details + resting.details)
 
 
