@@ -9,6 +9,8 @@ well. With --quick, in a minute, the figures mean nothing: it shows that all of 
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -75,12 +77,24 @@ def run(part: Part, quick: bool) -> Done:
         file = Path(folder, "found.json")
         options = ("--quick",) if quick else part.arguments
         command = [sys.executable, str(HERE / f"{part.file}.py"), *options, "--json", str(file)]
-        code = subprocess.run(command, stdout=sys.stderr, check=False).returncode
+        ended = wait_for(command, 60 * (5 + 5 * part.minutes))
         if file.exists():
             findings = Findings.load(file)
         else:
-            findings = Findings([Figure(part.title, "", missing=f"ended with exit code {code}")], [])
+            findings = Findings([Figure(part.title, "", missing=ended)], [])
     return Done(part, findings, before, time.monotonic() - started)
+
+
+def wait_for(command: list[str], seconds: float) -> str:
+    """Run a command, for so long at the most, with all that it starts; return how it ended."""
+    with subprocess.Popen(command, stdout=sys.stderr, start_new_session=True) as process:
+        try:
+            return f"ended with exit code {process.wait(seconds)}"
+        except subprocess.TimeoutExpired:
+            return f"was stopped after {seconds / 60:.0f} minutes"
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def written(parts: Iterable[Done], began: datetime, quick: bool) -> str:
