@@ -30,12 +30,12 @@ from rounds import ratios, taking_turns
 
 LIMIT = 0.99
 HELD = {
-    name: Figure(f"requests/s of a held client: {name}", "the same plain", LIMIT, at_least=True, digits=3)
+    name: Figure(f"requests/s of a held client: {name}", "the same plain", LIMIT, at_least=True)
     for name in CLIENTS
 }
 ADAPTERS = {
-    "toolbelt's adapter": Figure("requests/s, requests-toolbelt's adapter", "requests plain", digits=3),
-    "keptalive's adapter": Figure("requests/s, keptalive's adapter", "requests plain", digits=3),
+    "toolbelt's adapter": Figure("requests/s, requests-toolbelt's adapter", "requests plain"),
+    "keptalive's adapter": Figure("requests/s, keptalive's adapter", "requests plain"),
 }
 BESIDE = Figure(
     "requests/s of a held client: requests", "requests-toolbelt's adapter", LIMIT, at_least=True, digits=3
