@@ -37,9 +37,7 @@ ADAPTERS = {
     "toolbelt's adapter": Figure("requests/s, requests-toolbelt's adapter", "requests plain"),
     "keptalive's adapter": Figure("requests/s, keptalive's adapter", "requests plain"),
 }
-BESIDE = Figure(
-    "requests/s of a held client: requests", "requests-toolbelt's adapter", LIMIT, at_least=True, digits=3
-)
+BESIDE = Figure("requests/s of a held client: requests", "requests-toolbelt's adapter", LIMIT, at_least=True)
 ROWS = (*HELD.values(), *ADAPTERS.values(), BESIDE)
 
 AGAIN = "plain again"
