@@ -133,13 +133,13 @@ def pieces(times: int) -> list[tuple[str, float]]:
         """The least of several loops. *before* says that keepalive is off again each time: not timed."""
         with socket.socket() as sock:
             if not before:
-                return min(timeit.repeat(lambda: piece(sock), number=times, repeat=40)) / times * 1e6
+                return min(timeit.repeat(lambda: piece(sock), number=times, repeat=200)) / times * 1e6
 
             def again() -> None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0)
                 piece(sock)
 
-            both = min(timeit.repeat(again, number=times, repeat=40)) / times * 1e6
+            both = min(timeit.repeat(again, number=times, repeat=200)) / times * 1e6
             return both - of(lambda sock: sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0))
 
     setting, reading = of(set_only), of(get)
@@ -211,7 +211,7 @@ def measure(quick: bool) -> Findings:
         for name, taken in times.items()
     ]
     plain = median(whole["plain"]) * 1e6
-    parts = pieces(20 if quick else 1000)
+    parts = pieces(20 if quick else 200)
     cells = [(what, f"{micro:.2f}", f"{micro / plain:.1%}") for what, micro in parts]
     return Findings(
         figures,

@@ -29,7 +29,7 @@ class Figure:
     limit: float | None = None
     unit: str = "x"
     at_least: bool = False  # the limit is a floor, not a ceiling
-    digits: int = 2
+    digits: int = 3
     values: tuple[float, ...] = ()
     noise: float = 0.0  # by how much the plain one differs from itself, which a limit cannot be judged below
     missing: str = ""  # why there are no values

@@ -36,8 +36,8 @@ LOADED = {"LD_PRELOAD": "libkeepalive.so", "KEEPIDLE": "45", "KEEPINTVL": "15", 
 
 START = Figure("`keptalive run -- true`", "`true`", 40, "ms more", digits=1)
 START_LOADED = Figure("libkeepalive, `true`", "`true`", unit="ms more", digits=1)
-CONNECT = Figure("connect under `keptalive run`", "plain, loopback", 1, digits=3)
-CONNECT_LOADED = Figure("connect under libkeepalive", "plain, loopback", digits=3)
+CONNECT = Figure("connect under `keptalive run`", "plain, loopback", 1)
+CONNECT_LOADED = Figure("connect under libkeepalive", "plain, loopback")
 ROWS = (START, START_LOADED, CONNECT, CONNECT_LOADED)
 
 #: Opens and closes connections for a while once the follower has had time to begin, and prints the

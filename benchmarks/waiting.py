@@ -28,8 +28,8 @@ from rounds import ratios, taking_turns
 import keptalive
 
 REQUESTS = 10_000
-MEMORY = Figure("10,000 held requests that wait: memory", "the same plain", 1.02, digits=3)
-CPU = Figure("10,000 held requests that wait: CPU time", "the same plain", 1.02, digits=3)
+MEMORY = Figure("10,000 held requests that wait: memory", "the same plain", 1.02)
+CPU = Figure("10,000 held requests that wait: CPU time", "the same plain", 1.02)
 ROWS = (MEMORY, CPU)
 
 PROBE_AFTER = 5  # s: the first probe leaves while all wait
