@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,8 @@ sys.exit(main())
 """
 
 _running: set[subprocess.Popen[bytes]] = set()
+_over = threading.Event()  # no more is to be started
+_starting = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,9 @@ def run(part: Part, switch: str) -> Run:
 
 def _execute(command: list[str], place: Path, environment: dict[str, str], log: Path) -> str:
     """Run a command to its end, or to the end of our patience; say how it ended."""
-    with log.open("wb") as output:
+    with log.open("wb") as output, _starting:
+        if _over.is_set():
+            raise InterruptedError("runs have been ended")
         process = subprocess.Popen(
             command,
             cwd=place,
@@ -99,8 +104,8 @@ def _execute(command: list[str], place: Path, environment: dict[str, str], log: 
             start_new_session=True,
         )
         _running.add(process)
-        done = _wait(process)
-        _end(process)
+    done = _wait(process)
+    _end(process)
     return f"exit {process.returncode}" if done else f"not done after {PATIENCE} s"
 
 
@@ -122,7 +127,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def end_all() -> None:
-    """End the parts that are running: they have sessions of their own, which no Ctrl-C reaches."""
+    """End the parts that are running, in sessions that no Ctrl-C reaches, and start no more."""
+    with _starting:
+        _over.set()
     for process in tuple(_running):
         _end(process)
 

@@ -66,6 +66,7 @@ STDLIB_REST = (
     "test_site",
     "test_threading",
 )
+AT_A_TIME = 8  # test files of a library in one process
 # Everything but what opens windows, fills disks, or fetches pages. "network" is asked for by tests on
 # loopback, too, as test_socketserver; the few of these modules that want more find nobody, and skip.
 RESOURCES = "all,-gui,-audio,-largefile,-urlfetch"
@@ -85,11 +86,19 @@ class Library:
     quick: tuple[str, ...] = ()  # files that CI runs; none given: all
     without: tuple[str, ...] = ()  # files left out, for the reason beside them
     needs: tuple[str, ...] = ()  # other files and folders of the source distribution
+    slow: tuple[str, ...] = ()  # files that take as long as all of a process's: they begin, each by itself
 
     @property
     def requirement(self) -> str:
         """Return the pinned requirement; the tests run against this, installed as users have it."""
         return f"{self.name}=={self.version}"
+
+    def split(self, files: Collection[str]) -> list[tuple[str, ...]]:
+        """Return *files* in the order in which processes are to run them, some at a time."""
+        slow = [file for file in files if file in self.slow]
+        rest = [file for file in files if file not in self.slow]
+        number = -(-len(rest) // AT_A_TIME)
+        return [*((file,) for file in slow), *(tuple(rest[n::number]) for n in range(number))]
 
 
 _PYTEST = ("pytest>=8.4,<10", "pytest-timeout>=2.3", "trustme>=1.2.1")
@@ -176,7 +185,8 @@ LIBRARIES = (
         quick=("test_connector.py", "test_proxy_functional.py"),
         # In containers; scripts that test_leaks.py starts itself; timing.
         without=("autobahn", "isolated", "test_benchmarks_"),
-        needs=("pytest.ini",),
+        needs=("pytest.ini", "README.rst"),  # the latter is what a test tries to reach past its folder
+        slow=("test_http_parser.py",),  # a fifth of all its tests
     ),
 )
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -66,3 +69,19 @@ def test_harmful(part: Part, monkeypatch: pytest.MonkeyPatch) -> None:
         "test_ours::test_timeout": "plain: 2 x passed; switched on: 2 x failure: AssertionError"
     }
     assert found.unsteady == {}
+
+
+def test_interrupted(part: Part, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When all is ended, what is running ends, and a part's other runs are not begun."""
+    assert part.folder is not None
+    (part.folder / "test_ours.py").write_text("import time\n\ndef test_long():\n    time.sleep(600)\n")
+    monkeypatch.setattr(runs, "_over", Event())
+    with ThreadPoolExecutor(1) as pool:
+        judged = pool.submit(judge, part, twice=True)
+        while not runs._running:
+            time.sleep(0.01)
+        runs.end_all()
+        problem = judged.exception(60)
+
+    assert isinstance(problem, OSError)  # of the run that was ended, or of one that may not begin
+    assert not runs._running

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harm.suites import LIBRARIES, STDLIB_QUICK, STDLIB_REST, Part
+from harm.suites import AT_A_TIME, LIBRARIES, STDLIB_QUICK, STDLIB_REST, Library, Part
 
 FILES = Part(
     "lib 1.0", Path("python"), ("tests/test_a.py", "tests/test_b.py"), Path("lib-1.0"), ("-m", "not x")
@@ -40,6 +40,18 @@ def test_commands() -> None:
         assert command[:3] == ["python", "-m", runner]
         assert command[-len(part.tests) :] == list(part.tests)
         assert {"--timeout", "--junit-xml", "report.xml"} <= set(command)
+
+
+def test_the_slow_begin() -> None:
+    """What takes longest is not what the others wait for in the end; nothing is left out or run twice."""
+    library = Library("lib", "1.0", "tests", (), slow=("y.py",))
+    files = [f"{name}.py" for name in "abcdefghijkxyz"]
+    split = library.split(files)
+
+    assert split[0] == ("y.py",)
+    assert sorted(file for some in split for file in some) == files
+    assert max(map(len, split)) <= AT_A_TIME
+    assert library.split(["y.py"]) == [("y.py",)]
 
 
 def test_nothing_is_named_twice() -> None:

@@ -15,7 +15,6 @@ from harm.suites import STDLIB_QUICK, STDLIB_REST, Library, Part
 ROOT = Path(__file__).resolve().parents[2]
 WORKSHOP = ROOT / ".harm"
 PATIENCE = 900  # seconds for whatever pip does
-AT_A_TIME = 8  # test files of a library in one process
 
 
 def version(python: Path) -> str:
@@ -51,11 +50,15 @@ def library_parts(library: Library, python: Path, *, complete: bool) -> list[Par
     files = [file for file in files if not file.startswith(library.without)] if library.without else files
     if not complete and library.quick:
         files = list(library.quick)
-    chosen = [f"{library.tests}/{file}" for file in files]
-    number = -(-len(chosen) // AT_A_TIME)
     return [
-        Part(f"{library.name} {library.version}", own, tuple(chosen[n::number]), folder, library.options)
-        for n in range(number)
+        Part(
+            f"{library.name} {library.version}",
+            own,
+            tuple(f"{library.tests}/{file}" for file in some),
+            folder,
+            library.options,
+        )
+        for some in library.split(files)
     ]
 
 
