@@ -44,7 +44,7 @@ def describe(verdict: Verdict) -> str:
         variant: Counter(fate.outcome for fate in verdict.fates.values() if fate.variant == variant)
         for variant in ("held", "plain")
     }
-    lines = [f"{verdict.round}: " + "; ".join(f"{name} {_counted(of)}" for name, of in counts.items())]
+    lines = [f"{verdict.round}, {verdict.seconds:.0f} s: " + "; ".join(f"{name} {_counted(of)}" for name, of in counts.items())]
     asked = {one.client: one for one in verdict.round.asked}
     for client, complaints in verdict.complaints.items():
         lines += [f"  {client}: {'; '.join(complaints)}", f"    asked: {asked[client]}"]

@@ -29,14 +29,15 @@ def model_timeout(retries: int, rto: float = RTO_MIN) -> float:
 def latest_end(retries: int, rto: float = RTO_MIN) -> float:
     """Return when a connection has ended at the latest, from its first unacknowledged segment on.
 
-    *rto* is the connection's own, which grows with its round trip: that of the last retransmission that
-    is due decides, since the limit itself is counted at the shortest.
+    *rto* is the connection's own, which grows with its round trip. The limit is counted at the shortest,
+    and from the first retransmission (retransmits_timed_out()); a tail loss probe may come before that.
     """
-    limit, due, wait = model_timeout(retries), 0.0, max(rto, RTO_MIN)
-    while due < limit:
-        due += wait
+    limit, wait = model_timeout(retries), max(rto, RTO_MIN)
+    first = due = wait
+    while due - first < limit:
         wait = min(2 * wait, RTO_MAX)
-    return due * LATENESS
+        due += wait
+    return first + due * LATENESS
 
 
 def latest_end_of_connect(retries: int) -> float:

@@ -42,7 +42,7 @@ class Family:
     plain: str = ""
     engine: str = "packet"
     #: Requests begin up to so many seconds after the first.
-    spread: float = 1.5
+    spread: float = 3.0
     dies: bool = False  # for good: the kernel's own limits are lowered, so that somebody can wait for them
 
 
@@ -67,10 +67,10 @@ FAMILIES = (
     Family("forgets", lambda draw: "idle-drop:3", [PATIENT], "answered", "lost", "kernel"),
     Family("forgets-too-soon", lambda draw: "idle-drop:2", TOO_LATE, plain="lost"),
     Family("black-hole", _black_hole, [*QUICK, WITH_USER_TIMEOUT], plain="lost", spread=5, dies=True),
-    Family("outage", _outage, [PATIENT], "answered", "answered", spread=3),
+    Family("outage", _outage, [PATIENT], "answered", "answered"),
     Family("rebinding", lambda draw: "nat-rebind:2", [*TOO_LATE, PATIENT], plain="lost"),
     Family("reset", _reset, [*TOO_LATE, PATIENT]),
-    Family("reboot", lambda draw: f"state-lost@{_between(draw, 1, 5):g}", QUICK, spread=3),
+    Family("reboot", lambda draw: f"state-lost@{_between(draw, 1, 5):g}", QUICK),
     Family("one-way", lambda draw: "one-way:server:2", TOO_LATE, plain="lost"),
     Family("loss", lambda draw: f"loss:{draw.randint(1, 8)}%", [PATIENT], "answered", "answered"),
     Family(

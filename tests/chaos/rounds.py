@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,7 @@ class Verdict:
     fates: dict[tuple[str, str], Fate] = field(default_factory=dict)
     complaints: dict[str, list[str]] = field(default_factory=dict)  # by client; only where there are any
     said: str = ""  # by the child, on stderr
+    seconds: float = 0.0
 
 
 @dataclass
@@ -72,9 +74,12 @@ def _carry_out(one: Round, barrier: threading.Barrier) -> Verdict:
             if child.stdout.readline() != "ready\n":
                 raise RuntimeError(f"{one}: the child did not come up:\n{child.communicate()[1]}")
             barrier.wait(_WARM_UP)
+            began = time.monotonic()
             printed, said = child.communicate("go\n", timeout=2 * PATIENCE)
             fates = [Fate(**json.loads(line)) for line in printed.splitlines()]
-            return _judge(one, fates, _evidence(lab), said)
+            verdict = _judge(one, fates, _evidence(lab), said)
+            verdict.seconds = time.monotonic() - began
+            return verdict
     except BaseException:
         barrier.abort()
         raise
@@ -168,16 +173,25 @@ def _judge(one: Round, fates: Iterable[Fate], evidence: dict[int, _Evidence], sa
             verdict.complaints[asked.client] = ["there is no result"]
             continue
         held, plain, raw = (verdict.fates[asked.client, variant] for variant in ("held", "plain", "raw"))
-        happened = happening(asked, held, evidence)
         # Raw learns of a death by the same probes: what a client then sends again by itself, it does there too.
-        found = complaints(happened, limits, one.family.held, max(plain.requests, raw.requests))
-        if asked.waits and one.family.plain not in ("", plain.outcome):
-            found.append(f"the plain one was {plain.outcome}, not {one.family.plain}: nothing is shown")
+        # And one whose connection has died before it sent anything, counts none.
+        allowed = max(plain.requests, raw.requests, asked.scenario().requests)
+        found = complaints(happening(asked, held, evidence), limits, one.family.held, allowed)
+        found += _control(asked, one.family.plain, happening(asked, plain, evidence))
         if not held.protected and held.outcome != "failed":
             found.append("its sockets never carried the policy")
         if found:
             verdict.complaints[asked.client] = found
     return verdict
+
+
+def _control(asked: Asked, wanted: str, plain: Happened) -> list[str]:
+    """Say what is wrong with the plain request, without which the held one shows nothing."""
+    if not wanted or not asked.waits or plain.outcome == wanted:
+        return []
+    if plain.data_since is not None or plain.syn_since is not None:
+        return []  # the kernel sends it again, and ends the connection by itself
+    return [f"the plain one was {plain.outcome}, not {wanted}: nothing is shown"]
 
 
 def happening(asked: Asked, fate: Fate, evidence: dict[int, _Evidence]) -> Happened:
