@@ -17,7 +17,7 @@ import struct
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from socket import AF_UNIX, IPPROTO_TCP, TCP_INFO, socket
 from typing import Any
@@ -188,7 +188,7 @@ def warm_up(plan: dict[str, Any], asked: list[Asked]) -> None:
     control = UnixControl(str(path))
     for one in asked:
         for variant in ("plain", "held"):
-            first = Request({**plan, "host": "127.0.0.1"}, one, variant, control)
+            first = Request({**plan, "host": "127.0.0.1"}, replace(one, pause=0.0), variant, control)
             first.started = time.monotonic()
             first.thread.start()
             first.thread.join(60)

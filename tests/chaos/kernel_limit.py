@@ -29,15 +29,13 @@ def model_timeout(retries: int, rto: float = RTO_MIN) -> float:
 def latest_end(retries: int, rto: float = RTO_MIN) -> float:
     """Return when a connection has ended at the latest, from its first unacknowledged segment on.
 
-    *rto* is the connection's own, which grows with its round trip. The limit is counted at the shortest,
-    and from the first retransmission (retransmits_timed_out()); a tail loss probe may come before that.
+    *rto* is the longest that the connection's own may be at first; it grows with the round trip. The limit
+    is counted at the shortest, from the first retransmission on (retransmits_timed_out()), before which
+    there may be a tail loss probe. One that is due just before the limit doubles the wait once more.
     """
-    limit, wait = model_timeout(retries), max(rto, RTO_MIN)
-    first = due = wait
-    while due - first < limit:
-        wait = min(2 * wait, RTO_MAX)
-        due += wait
-    return first + due * LATENESS
+    limit, first = model_timeout(retries), max(rto, RTO_MIN)
+    last_wait = min(limit + 2 * first, RTO_MAX)
+    return first + (first + limit + last_wait) * LATENESS
 
 
 def latest_end_of_connect(retries: int) -> float:
