@@ -19,8 +19,8 @@ from chaos.plan import FAMILIES, draw
 from chaos.rounds import Verdict, carry_out
 from matrix.drivers import CLIENTS
 
-#: Rounds at once: each has a hundred requests, which mostly wait.
-AT_ONCE = 5
+#: Rounds at once: each has some sixty requests, which mostly wait.
+AT_ONCE = 10
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The near side of a round of chaos: every client's request, held, plain and raw, in one process.
+"""The near side of a round of chaos: every client's request, held and plain, in one process.
 
     python -m chaos.child PLAN       PLAN is a file: a JSON object as `rounds` writes it
 
@@ -31,11 +31,10 @@ from matrix.drivers import driver
 from matrix.drivers.base import Driver
 from matrix.server import ANSWER, Server
 
-VARIANTS = ("held", "plain", "raw")
+VARIANTS = ("held", "plain")
 TICK = 0.1
-#: How much longer than the held ones the others get. Some raw ones never end: tornado's simple client waits
-#: for ever for the rest of a body whose connection has died, once keepalive alone has told it.
-GRACE = 2.5
+#: How much longer than the held ones the plain ones get.
+GRACE = 1.5
 # tcpi_state, tcpi_retransmits, tcpi_backoff, and tcpi_rto in microseconds (linux/tcp.h)
 _TCP_INFO = struct.Struct("=BxBxBxxxI")
 
@@ -106,7 +105,7 @@ class Request(Running):
     over_at: float | None = None
 
     def watch(self, sock: socket) -> None:
-        """Look at one of its connections; give a raw one its options."""
+        """Look at one of its connections."""
         self.protected |= self.look(sock) == witness.wanted(self.cell.scenario.policy)
         state, retransmits, backoff, rto = _TCP_INFO.unpack(
             sock.getsockopt(IPPROTO_TCP, TCP_INFO, _TCP_INFO.size)

@@ -20,7 +20,7 @@ LEEWAY = 1.0  # s
 class Happened:
     """One request's fate. Times in seconds of one clock."""
 
-    variant: str  # "held", "plain" or "raw"
+    variant: str  # "held" or "plain"
     outcome: str  # "answered", "truncated", "failed" or "lost": it still waited when the round was over
     began: float
     ended: float | None

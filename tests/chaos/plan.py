@@ -105,6 +105,16 @@ class Asked:
         )
 
 
+    def requests_by_itself(self) -> int:
+        """Return how often the client sends, keepalive or not, once it learns that its connection has died.
+
+        Plain it never learns that; tests/test_requests_not_repeated.py has it learn by somebody else's keepalive.
+        """
+        scenario = self.scenario()
+        again = driver(self.client).resends_if_reused if scenario.requests > 1 else 0
+        return scenario.requests + again
+
+
 @dataclass(frozen=True)
 class Round:
     """One fault, and every client's request behind it."""

@@ -172,10 +172,8 @@ def _judge(one: Round, fates: Iterable[Fate], evidence: dict[int, _Evidence], sa
         if (asked.client, "held") not in verdict.fates:
             verdict.complaints[asked.client] = ["there is no result"]
             continue
-        held, plain, raw = (verdict.fates[asked.client, variant] for variant in ("held", "plain", "raw"))
-        # Raw learns of a death by the same probes: what a client then sends again by itself, it does there too.
-        # And one whose connection has died before it sent anything, counts none.
-        allowed = max(plain.requests, raw.requests, asked.scenario().requests)
+        held, plain = (verdict.fates[asked.client, variant] for variant in ("held", "plain"))
+        allowed = max(plain.requests, asked.requests_by_itself())
         found = complaints(happening(asked, held, evidence), limits, one.family.held, allowed)
         found += _control(asked, one.family.plain, happening(asked, plain, evidence))
         if not held.protected and held.outcome != "failed":
