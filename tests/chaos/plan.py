@@ -35,7 +35,7 @@ class Family:
 
     name: str
     draw: Callable[[Random], str]
-    policies: Sequence[str]
+    policies: tuple[str, ...]
     #: What must become of a held request: "answered", or "" for an error in time being as good.
     held: str = ""
     #: What must become of a plain request that waits in silence: "lost", "answered", or "" for whatever comes.
@@ -64,19 +64,19 @@ def _reset(draw: Random) -> str:
 
 
 FAMILIES = (
-    Family("forgets", lambda draw: "idle-drop:3", [PATIENT], "answered", "lost", "kernel"),
+    Family("forgets", lambda draw: "idle-drop:3", (PATIENT,), "answered", "lost", "kernel"),
     Family("forgets-too-soon", lambda draw: "idle-drop:2", TOO_LATE, plain="lost"),
-    Family("black-hole", _black_hole, [*QUICK, WITH_USER_TIMEOUT], plain="lost", spread=5, dies=True),
-    Family("outage", _outage, [PATIENT], "answered", "answered"),
-    Family("rebinding", lambda draw: "nat-rebind:2", [*TOO_LATE, PATIENT], plain="lost"),
-    Family("reset", _reset, [*TOO_LATE, PATIENT]),
+    Family("black-hole", _black_hole, (*QUICK, WITH_USER_TIMEOUT), plain="lost", spread=5, dies=True),
+    Family("outage", _outage, (PATIENT,), "answered", "answered"),
+    Family("rebinding", lambda draw: "nat-rebind:2", (*TOO_LATE, PATIENT), plain="lost"),
+    Family("reset", _reset, (*TOO_LATE, PATIENT)),
     Family("reboot", lambda draw: f"state-lost@{_between(draw, 1, 5):g}", QUICK),
     Family("one-way", lambda draw: "one-way:server:2", TOO_LATE, plain="lost"),
-    Family("loss", lambda draw: f"loss:{draw.randint(1, 8)}%", [PATIENT], "answered", "answered"),
+    Family("loss", lambda draw: f"loss:{draw.randint(1, 8)}%", (PATIENT,), "answered", "answered"),
     Family(
         "all-at-once",
         lambda draw: f"loss:{draw.randint(1, 5)}%,{_outage(draw)},idle-drop:4",
-        [PATIENT, *QUICK],
+        (PATIENT, *QUICK),
     ),
 )
 

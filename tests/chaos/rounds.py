@@ -52,7 +52,7 @@ class Verdict:
 
 
 @dataclass
-class _Evidence:
+class Evidence:
     """What the firewall's record says of one server's port."""
 
     died: list[float] = field(default_factory=list)
@@ -77,7 +77,7 @@ def _carry_out(one: Round, barrier: threading.Barrier) -> Verdict:
             began = time.monotonic()
             printed, said = child.communicate("go\n", timeout=2 * PATIENCE)
             fates = [Fate(**json.loads(line)) for line in printed.splitlines()]
-            verdict = _judge(one, fates, _evidence(lab), said)
+            verdict = _judge(one, fates, sort_evidence(lab.what_mattered()[1]), said)
             verdict.seconds = time.monotonic() - began
             return verdict
     except BaseException:
@@ -139,10 +139,10 @@ def _child(one: Round, lab: NamespacedLab) -> Iterator[subprocess.Popen[str]]:
         yield child
 
 
-def _evidence(lab: NamespacedLab) -> dict[int, _Evidence]:
+def sort_evidence(events: Iterable[LabEvent]) -> dict[int, Evidence]:
     """Sort what the firewall did by the server's ports, which are each one request's; 0 is all of them."""
-    found: dict[int, _Evidence] = defaultdict(_Evidence)
-    for event in lab.what_mattered()[1]:
+    found: dict[int, Evidence] = defaultdict(Evidence)
+    for event in events:
         if event.kind == "state-lost" or event.detail in ("blackhole begins", "outage begins"):
             found[0].died.append(event.time)
         elif event.kind in _GONE:
@@ -152,7 +152,7 @@ def _evidence(lab: NamespacedLab) -> dict[int, _Evidence]:
     return found
 
 
-def _swallowed(event: LabEvent, found: dict[int, _Evidence]) -> None:
+def _swallowed(event: LabEvent, found: dict[int, Evidence]) -> None:
     packet = _PACKET.match(event.detail)
     if packet is not None:
         evidence = found[_port(packet["destination"])]
@@ -163,7 +163,7 @@ def _port(end: str) -> int:
     return int(end.rpartition(":")[2])
 
 
-def _judge(one: Round, fates: Iterable[Fate], evidence: dict[int, _Evidence], said: str) -> Verdict:
+def _judge(one: Round, fates: Iterable[Fate], evidence: dict[int, Evidence], said: str) -> Verdict:
     verdict = Verdict(one, {(fate.client, fate.variant): fate for fate in fates}, said=said)
     limits = Limits(RETRIES, SYN_RETRIES) if one.family.dies else Limits(DEFAULT_RETRIES, _DEFAULT_SYN_RETRIES)
     for asked in one.asked:
@@ -192,9 +192,9 @@ def _control(asked: Asked, wanted: str, plain: Happened) -> list[str]:
     return [f"the plain one was {plain.outcome}, not {wanted}: nothing is shown"]
 
 
-def happening(asked: Asked, fate: Fate, evidence: dict[int, _Evidence]) -> Happened:
+def happening(asked: Asked, fate: Fate, evidence: dict[int, Evidence]) -> Happened:
     """Join what a request says of itself with what the firewall says of its port."""
-    own, everyone = evidence.get(fate.port, _Evidence()), evidence.get(0, _Evidence())
+    own, everyone = evidence.get(fate.port, Evidence()), evidence.get(0, Evidence())
     end = fate.ended if fate.ended is not None else float("inf")
     died = max((time for time in own.died + everyone.died if time <= end), default=None)
 
