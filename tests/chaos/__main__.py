@@ -20,7 +20,7 @@ from chaos.rounds import Verdict, carry_out
 from matrix.drivers import CLIENTS
 
 #: Rounds at once: each has some sixty requests, which mostly wait.
-AT_ONCE = 10
+AT_ONCE = 11
 
 
 def main() -> int:
@@ -44,7 +44,10 @@ def describe(verdict: Verdict) -> str:
         variant: Counter(fate.outcome for fate in verdict.fates.values() if fate.variant == variant)
         for variant in ("held", "plain")
     }
-    lines = [f"{verdict.round}, {verdict.seconds:.0f} s: " + "; ".join(f"{name} {_counted(of)}" for name, of in counts.items())]
+    lines = [
+        f"{verdict.round}, {verdict.seconds:.0f} s: "
+        + "; ".join(f"{name} {_counted(of)}" for name, of in counts.items())
+    ]
     asked = {one.client: one for one in verdict.round.asked}
     for client, complaints in verdict.complaints.items():
         lines += [f"  {client}: {'; '.join(complaints)}", f"    asked: {asked[client]}"]
@@ -62,10 +65,16 @@ def _counted(outcomes: Counter[str]) -> str:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__.partition("\n")[0])
-    parser.add_argument("--seed", type=int, default=SystemRandom().randrange(1_000_000), help="default: drawn")
-    parser.add_argument("--rounds", type=int, default=len(FAMILIES), help="default: %(default)s, one of each kind")
+    parser.add_argument(
+        "--seed", type=int, default=SystemRandom().randrange(1_000_000), help="default: drawn"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=len(FAMILIES), help="default: %(default)s, one of each kind"
+    )
     parser.add_argument("--only", type=int, metavar="ROUND", help="of these, this one only, counted from 0")
-    parser.add_argument("--client", action="append", choices=CLIENTS, help="this client only; may be repeated")
+    parser.add_argument(
+        "--client", action="append", choices=CLIENTS, help="this client only; may be repeated"
+    )
     return parser.parse_args()
 
 

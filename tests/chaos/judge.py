@@ -29,7 +29,7 @@ class Happened:
     error: str | None = None
     #: When the path of its last connection died; None: it did not.
     died: float | None = None
-    #: Since when something that was sent waits for an acknowledgement that the path swallows, data or SYN.
+    #: Since when something that was sent, data or SYN, waits for an acknowledgement that cannot come.
     data_since: float | None = None
     syn_since: float | None = None
     rto: float = 0.2  # of the connection, before anything was sent again

@@ -15,6 +15,7 @@ RTO_MAX = 120.0  # TCP_RTO_MAX
 LATENESS = 1.125
 
 DEFAULT_RETRIES = 15  # TCP_RETR2: net.ipv4.tcp_retries2 unless somebody changes it
+DEFAULT_SYN_RETRIES = 6  # TCP_SYN_RETRIES: net.ipv4.tcp_syn_retries
 SYN_TIMEOUT = 1.0  # TCP_TIMEOUT_INIT
 
 

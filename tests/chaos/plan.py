@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from chaos.kernel_limit import DEFAULT_RETRIES, DEFAULT_SYN_RETRIES
 from matrix.cells import Scenario
 from matrix.drivers import CLIENTS, driver
 
 #: When the answer is complete, after the request: in seconds. Every fault has come by then.
 DELAY = 7.0
-#: In the client's namespace, where a path dies for good: the kernel gives up after 3 to 7 s instead of 15 min.
+#: In the client's namespace, where paths die: tcp_retries2, by which the kernel gives up what is in flight
+#: after 3 to 7 s instead of 15 min; tcp_syn_retries, where new connections are in vain, for 7 s at most.
 RETRIES = 3
 SYN_RETRIES = 2
 
@@ -29,6 +31,10 @@ WITH_USER_TIMEOUT = "1:1:9:4"
 TOO_LATE = ("4:1:2", "5:2:2")
 
 
+#: A client's own time-out where a family has them: before PATIENT's nine probes, and before an answer.
+OWN_TIMEOUT = 4.0
+
+
 @dataclass(frozen=True)
 class Family:
     """One kind of fault, and what it may do."""
@@ -38,12 +44,14 @@ class Family:
     policies: tuple[str, ...]
     #: What must become of a held request: "answered", or "" for an error in time being as good.
     held: str = ""
-    #: What must become of a plain request that waits in silence: "lost", "answered", or "" for whatever comes.
+    #: What must become of a plain request that waits in silence: "lost", "answered", or "" for anything.
     plain: str = ""
     engine: str = "packet"
     #: Requests begin up to so many seconds after the first.
     spread: float = 3.0
-    dies: bool = False  # for good: the kernel's own limits are lowered, so that somebody can wait for them
+    own_timeouts: bool = False  # each client's, where it has one
+    retries: int = DEFAULT_RETRIES
+    syn_retries: int = DEFAULT_SYN_RETRIES
 
 
 def _between(draw: Random, least: float, most: float) -> float:
@@ -65,18 +73,37 @@ def _reset(draw: Random) -> str:
 
 FAMILIES = (
     Family("forgets", lambda draw: "idle-drop:3", (PATIENT,), "answered", "lost", "kernel"),
-    Family("forgets-too-soon", lambda draw: "idle-drop:2", TOO_LATE, plain="lost"),
-    Family("black-hole", _black_hole, (*QUICK, WITH_USER_TIMEOUT), plain="lost", spread=5, dies=True),
+    Family("forgets-too-soon", lambda draw: "idle-drop:2", TOO_LATE, plain="lost", retries=RETRIES),
+    Family(
+        "black-hole",
+        _black_hole,
+        (*QUICK, WITH_USER_TIMEOUT),
+        plain="lost",
+        spread=5,
+        retries=RETRIES,
+        syn_retries=SYN_RETRIES,
+    ),
+    # Nothing but the client's own time-out, where it has one, ends this before nine probes or the kernel.
+    Family(
+        "own-time-out",
+        _black_hole,
+        (PATIENT,),
+        own_timeouts=True,
+        retries=RETRIES,
+        syn_retries=SYN_RETRIES,
+        spread=5,
+    ),
     Family("outage", _outage, (PATIENT,), "answered", "answered"),
-    Family("rebinding", lambda draw: "nat-rebind:2", (*TOO_LATE, PATIENT), plain="lost"),
-    Family("reset", _reset, (*TOO_LATE, PATIENT)),
-    Family("reboot", lambda draw: f"state-lost@{_between(draw, 1, 5):g}", QUICK),
-    Family("one-way", lambda draw: "one-way:server:2", TOO_LATE, plain="lost"),
+    Family("rebinding", lambda draw: "nat-rebind:2", (*TOO_LATE, PATIENT), plain="lost", retries=RETRIES),
+    Family("reset", _reset, (*TOO_LATE, PATIENT), retries=RETRIES),
+    Family("reboot", lambda draw: f"state-lost@{_between(draw, 1, 5):g}", QUICK, retries=RETRIES),
+    Family("one-way", lambda draw: "one-way:server:2", TOO_LATE, plain="lost", retries=RETRIES),
     Family("loss", lambda draw: f"loss:{draw.randint(1, 8)}%", (PATIENT,), "answered", "answered"),
     Family(
         "all-at-once",
-        lambda draw: f"loss:{draw.randint(1, 5)}%,{_outage(draw)},idle-drop:4",
+        lambda draw: f"loss:{draw.randint(1, 3)}%,{_outage(draw)},idle-drop:4",
         (PATIENT, *QUICK),
+        retries=RETRIES + 1,  # so many lost by chance alone are out of the question
     ),
 )
 
@@ -90,6 +117,7 @@ class Asked:
     start: float
     pause: float  # before the last request on a connection that has served one
     policy: str
+    limit: float | None = None  # s: the client's own time-out
 
     @property
     def waits(self) -> bool:
@@ -101,14 +129,18 @@ class Asked:
         kind = self.kind.removesuffix("-tls")
         script = ("fast", "slow") if kind == "pooled" else (kind,)
         return Scenario(
-            tls=kind != self.kind, script=script, requests=len(script), policy=self.policy, method="POST"
+            tls=kind != self.kind,
+            script=script,
+            requests=len(script),
+            policy=self.policy,
+            method="POST",
+            limit=self.limit,
         )
 
-
     def requests_by_itself(self) -> int:
-        """Return how often the client sends, keepalive or not, once it learns that its connection has died.
+        """Return how often the client sends by its own rules, once it learns that its connection has died.
 
-        Plain it never learns that; tests/test_requests_not_repeated.py has it learn by somebody else's keepalive.
+        Plain it never learns that. tests/test_requests_not_repeated.py lets it, without keptalive.
         """
         scenario = self.scenario()
         again = driver(self.client).resends_if_reused if scenario.requests > 1 else 0
@@ -158,6 +190,7 @@ def _ask(seed: int, number: int, family: Family, client: str) -> Asked:
         start=_between(own, 0, family.spread),
         pause=_between(own, 0, 1) if kind.startswith("pooled") else 0.0,
         policy=own.choice(family.policies),
+        limit=OWN_TIMEOUT if family.own_timeouts and driver(client).has_limit else None,
     )
 
 

@@ -23,8 +23,7 @@ from typing import Any
 
 from chaos.child import Fate
 from chaos.judge import Happened, Limits, complaints
-from chaos.kernel_limit import DEFAULT_RETRIES
-from chaos.plan import DELAY, RETRIES, SYN_RETRIES, Asked, Round
+from chaos.plan import DELAY, Asked, Round
 from keptalive.lab import LabEvent, open_lab
 from keptalive.lab.engines.namespaced import NamespacedLab
 from matrix.drivers import driver
@@ -33,7 +32,6 @@ from matrix.harness import certificates, environment
 #: How long a round may take: the answer, the longest detection, the kernel's limits, a busy machine.
 PATIENCE = 60.0
 _WARM_UP = 240.0
-_DEFAULT_SYN_RETRIES = 6
 
 # "10.99.1.2:40000 > 10.99.2.2:41000: 57 bytes: blackhole"
 _PACKET = re.compile(r"(?P<source>\S+) > (?P<destination>\S+): (?P<what>SYN|\d+ bytes?)\b")
@@ -56,7 +54,7 @@ class Evidence:
     """What the firewall's record says of one server's port."""
 
     died: list[float] = field(default_factory=list)
-    data: list[float] = field(default_factory=list)  # swallowed, from the client
+    data: list[float] = field(default_factory=list)  # sent by the client, whatever became of it
     syns: list[float] = field(default_factory=list)
 
 
@@ -77,7 +75,7 @@ def _carry_out(one: Round, barrier: threading.Barrier) -> Verdict:
             began = time.monotonic()
             printed, said = child.communicate("go\n", timeout=2 * PATIENCE)
             fates = [Fate(**json.loads(line)) for line in printed.splitlines()]
-            verdict = _judge(one, fates, sort_evidence(lab.what_mattered()[1]), said)
+            verdict = _judge(one, fates, sort_evidence(lab.events), said)
             verdict.seconds = time.monotonic() - began
             return verdict
     except BaseException:
@@ -89,9 +87,8 @@ def _carry_out(one: Round, barrier: threading.Barrier) -> Verdict:
 def _lab(one: Round) -> Iterator[NamespacedLab]:
     with open_lab(one.fault, engine=one.family.engine) as lab:
         assert isinstance(lab, NamespacedLab)
-        if one.family.dies:
-            lab.set_sysctl("client", "ipv4/tcp_retries2", RETRIES)
-            lab.set_sysctl("client", "ipv4/tcp_syn_retries", SYN_RETRIES)
+        lab.set_sysctl("client", "ipv4/tcp_retries2", one.family.retries)
+        lab.set_sysctl("client", "ipv4/tcp_syn_retries", one.family.syn_retries)
         yield lab
 
 
@@ -109,7 +106,7 @@ def _child(one: Round, lab: NamespacedLab) -> Iterator[subprocess.Popen[str]]:
                     *(sys.executable, "-m", "chaos.server", lab.host),
                     *(str(folder / "server.pem"), str(DELAY), str(control)),
                 ],
-                stderr=subprocess.DEVNULL,  # clients that die in the middle of a handshake are its daily bread
+                stderr=subprocess.DEVNULL,  # clients that die in mid-handshake are its daily bread
                 **options,
             )
         )
@@ -147,16 +144,10 @@ def sort_evidence(events: Iterable[LabEvent]) -> dict[int, Evidence]:
             found[0].died.append(event.time)
         elif event.kind in _GONE:
             found[_port(event.detail.split(": ")[0].split(" > ")[1])].died.append(event.time)
-        elif event.kind == "dropped" and event.sender == "client":
-            _swallowed(event, found)
+        elif event.sender == "client" and (packet := _PACKET.match(event.detail)) is not None:
+            evidence = found[_port(packet["destination"])]
+            (evidence.syns if packet["what"] == "SYN" else evidence.data).append(event.time)
     return found
-
-
-def _swallowed(event: LabEvent, found: dict[int, Evidence]) -> None:
-    packet = _PACKET.match(event.detail)
-    if packet is not None:
-        evidence = found[_port(packet["destination"])]
-        (evidence.syns if packet["what"] == "SYN" else evidence.data).append(event.time)
 
 
 def _port(end: str) -> int:
@@ -165,7 +156,7 @@ def _port(end: str) -> int:
 
 def _judge(one: Round, fates: Iterable[Fate], evidence: dict[int, Evidence], said: str) -> Verdict:
     verdict = Verdict(one, {(fate.client, fate.variant): fate for fate in fates}, said=said)
-    limits = Limits(RETRIES, SYN_RETRIES) if one.family.dies else Limits(DEFAULT_RETRIES, _DEFAULT_SYN_RETRIES)
+    limits = Limits(one.family.retries, one.family.syn_retries)
     for asked in one.asked:
         if driver(asked.client).missing("plain"):
             continue
@@ -199,7 +190,7 @@ def happening(asked: Asked, fate: Fate, evidence: dict[int, Evidence]) -> Happen
     died = max((time for time in own.died + everyone.died if time <= end), default=None)
 
     def since(times: list[float]) -> float | None:
-        """Return when the first was swallowed of those that went on being so: after the death."""
+        """Return when the first was sent, or sent again, after the death: nothing acknowledges it."""
         return None if died is None else min((time for time in times if died <= time <= end), default=None)
 
     return Happened(
@@ -214,5 +205,6 @@ def happening(asked: Asked, fate: Fate, evidence: dict[int, Evidence]) -> Happen
         since(own.data),
         since(own.syns),
         fate.rto,
+        own_timeout=asked.limit,
         late=fate.late,
     )

@@ -28,13 +28,23 @@ IN_TIME = 102 + 1.15 * 3 + 1
         ({}, DEFAULT, IN_TIME, "detection time"),
         ({"began": 103.0}, DEFAULT, IN_TIME + 1, "detection time"),
         ({"late": 0.5}, DEFAULT, IN_TIME + 0.5, "detection time"),
-        ({"policy": "1:1:9:4"}, DEFAULT, 102 + 1.15 * 4 + 1, "detection time"),  # the probe at 4 s is the last
+        (
+            {"policy": "1:1:9:4"},
+            DEFAULT,
+            102 + 1.15 * 4 + 1,
+            "detection time",
+        ),  # the probe at 4 s is the last
         ({"data_since": 102.5}, DEFAULT, 102.5 + latest_end(15) + 1, "tcp_retries2"),
         ({"data_since": 102.5}, LOWERED, 102.5 + latest_end(3) + 1, "tcp_retries2"),
         ({"data_since": 102.5, "policy": "1:1:9:4"}, LOWERED, 102.5 + 1.15 * 4 + 1, "user timeout"),
         ({"syn_since": 103.0}, LOWERED, 103 + latest_end_of_connect(2) + 1, "tcp_syn_retries"),
         # It first learns that its connection is dead, then connects in vain.
-        ({"syn_since": 105.0, "data_since": 102.0}, LOWERED, 105 + latest_end_of_connect(2) + 1, "tcp_syn_retries"),
+        (
+            {"syn_since": 105.0, "data_since": 102.0},
+            LOWERED,
+            105 + latest_end_of_connect(2) + 1,
+            "tcp_syn_retries",
+        ),
         ({"data_since": 102.5, "own_timeout": 5.0}, DEFAULT, 102 + 1.15 * 5 + 1, "the client's own time-out"),
         ({"own_timeout": 60.0}, DEFAULT, IN_TIME, "detection time"),
     ],
@@ -80,8 +90,11 @@ ASKED = Asked("requests", "slow", start=0.0, pause=0.0, policy="1:1:2")
 WAY = "10.99.1.2:40000 > 10.99.2.2:"
 
 
-def test_the_record_of_the_firewall_says_what_was_swallowed() -> None:
-    """By port; of the client's packets those with data, and SYNs; and only what came after the death."""
+def test_the_record_of_the_firewall_says_what_was_in_flight() -> None:
+    """By port; of the client's packets those with data, and SYNs; and only what came after the death.
+
+    Whether they passed makes no difference: on a path that is dead one way, what arrives is not acknowledged.
+    """
     evidence = sort_evidence(
         [
             LabEvent(101.0, "dropped", f"{WAY}7001: 57 bytes: lost", "client"),
@@ -91,24 +104,30 @@ def test_the_record_of_the_firewall_says_what_was_swallowed() -> None:
             LabEvent(103.2, "dropped", "10.99.2.2:7003 > 10.99.1.2:40000: 57 bytes: blackhole", "server"),
             LabEvent(103.3, "dropped", f"{WAY}7004: SYN: blackhole", "client"),
             LabEvent(103.4, "dropped", f"{WAY}7004: SYN: blackhole", "client"),
+            LabEvent(103.4, "passed", f"{WAY}7005: 57 bytes", "client"),
             LabEvent(103.5, "expired", f"{WAY}7005: idle for 2 s"),
+            LabEvent(103.5, "expired", f"{WAY}7006: the server's way was idle for 2 s"),
+            LabEvent(103.6, "passed", f"{WAY}7006: 1 byte", "client"),
             LabEvent(109.0, "expired", f"{WAY}7001: idle for 2 s"),
             LabEvent(109.0, "dropped", f"{WAY}7001: 57 bytes: blackhole", "client"),
         ]
     )
-    found = {
-        port: happening(ASKED, fate(port), evidence) for port in range(7001, 7006)
-    }
+    found = {port: happening(ASKED, fate(port), evidence) for port in range(7001, 7007)}
 
     assert {port: one.died for port, one in found.items()} == {
         **dict.fromkeys((7001, 7002, 7003, 7004), 102.0),
-        7005: 103.5,
+        **dict.fromkeys((7005, 7006), 103.5),
     }
-    assert {port: one.data_since for port, one in found.items() if one.data_since} == {7002: 103.1}
+    assert {port: one.data_since for port, one in found.items() if one.data_since} == {
+        7002: 103.1,
+        7006: 103.6,
+    }
     assert {port: one.syn_since for port, one in found.items() if one.syn_since} == {7004: 103.3}
 
 
 def test_an_outage_that_is_over_is_no_second_death() -> None:
-    evidence = sort_evidence([LabEvent(1.0, "outage", "outage begins"), LabEvent(2.0, "outage", "outage ends")])
+    evidence = sort_evidence(
+        [LabEvent(1.0, "outage", "outage begins"), LabEvent(2.0, "outage", "outage ends")]
+    )
 
     assert evidence == {0: Evidence(died=[1.0])}

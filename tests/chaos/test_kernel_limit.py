@@ -1,4 +1,4 @@
-"""The kernel's own limit for what nobody acknowledges: the formula, and a real path that dies under a request.
+"""The kernel's own limit for what nobody acknowledges: the formula, and a path that dies under a request.
 
 A held request is sent into a path that has just died: no probe leaves while data is in flight, so keepalive
 cannot end it. With `tcp_retries2` lowered in the lab's own namespace the kernel does, in the time that its
@@ -45,7 +45,7 @@ def test_the_formula_is_the_kernels(retries: int, seconds: float) -> None:
 @pytest.mark.parametrize("rto", [0.2, 0.204, 0.21, 0.25, 0.3, 0.4, 0.5])
 @pytest.mark.parametrize("retries", [1, 3, 6, 8, 15])
 def test_no_connection_ends_later(retries: int, rto: float) -> None:
-    """Retransmissions after one wait, two more, four more ...: the first that is due at the limit is the last."""
+    """Retransmissions after one wait, two more, four more: the first that is due at the limit is the last."""
     wait = due = rto
     while due - rto < model_timeout(retries):
         wait = min(2 * wait, 120)

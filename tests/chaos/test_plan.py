@@ -19,7 +19,11 @@ def test_a_seed_draws_the_same_again_and_another_does_not() -> None:
 
 def test_who_is_missing_changes_nothing_for_the_others() -> None:
     every = {(one.number, asked.client): asked for one in draw(7, 10) for asked in one.asked}
-    some = {(one.number, asked.client): asked for one in draw(7, 10, ["requests", "aiohttp"]) for asked in one.asked}
+    some = {
+        (one.number, asked.client): asked
+        for one in draw(7, 10, ["requests", "aiohttp"])
+        for asked in one.asked
+    }
 
     assert some == {key: asked for key, asked in every.items() if key[1] in ("requests", "aiohttp")}
 
@@ -36,12 +40,16 @@ def test_every_family_comes_with_faults_that_its_engine_has(seed: int) -> None:
         for outage in faults.all(Outage):
             assert outage.end is not None and outage.end < DELAY + one.family.spread
             if one.family.held == "answered":
-                assert outage.end - outage.start < Policy.parse(PATIENT).interval * Policy.parse(PATIENT).count
+                assert (
+                    outage.end - outage.start < Policy.parse(PATIENT).interval * Policy.parse(PATIENT).count
+                )
 
 
 def test_every_way_of_asking_is_drawn() -> None:
     """In thirty runs of all families, each client asks in each way that it has."""
-    asked = {(one.client, one.kind) for seed in range(30) for round_ in draw(seed, 10) for one in round_.asked}
+    asked = {
+        (one.client, one.kind) for seed in range(30) for round_ in draw(seed, 10) for one in round_.asked
+    }
 
     assert asked == {(client, kind) for client in CLIENTS for kind in kinds(client)}
     assert {kind for _, kind in asked} >= {"slow", "pooled-tls", "trickle-close", "trickle-chunked-tls"}

@@ -243,7 +243,7 @@ class Server:
             _end_without_goodbye(writer)
 
     async def _trickle(self, writer: asyncio.StreamWriter, delimiter: str) -> None:
-        """Send the head and a piece of the body at once, and a piece a second until it is time for the last."""
+        """Send the head and a piece of the body at once, then a piece a second until all are sent."""
         pieces = max(2, round(self.delay) + 1)
         size = -(-len(ANSWER) // pieces)
         parts = [ANSWER[at : at + size] for at in range(0, len(ANSWER), size)]

@@ -61,7 +61,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="soak", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--requests", type=int, default=10_000, help="held ones; default: %(default)s")
     parser.add_argument("--minutes", type=float, default=10, help="that all wait; default: %(default)s")
-    parser.add_argument("--controls", type=int, default=100, help="plain ones beside them; default: %(default)s")
+    parser.add_argument(
+        "--controls", type=int, default=100, help="plain ones beside them; default: %(default)s"
+    )
     return parser.parse_args()
 
 

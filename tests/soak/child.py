@@ -77,7 +77,7 @@ def _takes() -> dict[str, Any]:
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return {
         "rss": int(status["VmRSS"].split()[0]),
-        "descriptors": len(os.listdir("/proc/self/fd")),
+        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "cpu": sum(os.times()[:2]),
     }
 
@@ -96,7 +96,10 @@ async def main(url: str, requests: int, controls: int, policy: str) -> None:
             report: dict[str, Any] = {"sent": held.sent + plain.sent, **_takes()}
             if line == "look\n":
                 gc.collect()
-                report |= {"protected": _protected(held_session), "plain_protected": _protected(plain_session)}
+                report |= {
+                    "protected": _protected(held_session),
+                    "plain_protected": _protected(plain_session),
+                }
             report |= {"held": held.outcomes, "plain": plain.outcomes}
             print(json.dumps(report), flush=True)
         os._exit(0)  # the plain ones wait for ever: that is what was to be shown

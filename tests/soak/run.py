@@ -16,16 +16,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from keptalive.lab import Lab, open_lab
+from keptalive.lab import open_lab
 from matrix.harness import environment
 
 IDLE_TIMEOUT = 5
 #: Two probes may be lost: they leave 2, 3 and 4 s after the last answer, late by an eighth.
 POLICY = "2:1:9"
-#: Memory may grow by a hundredth: nothing is allocated while requests wait. A leak of one small object, 50 bytes,
-#: a probe would be forty hundredths after ten minutes: 300 probes on each of 10,000 connections of 35 kB.
+#: Memory may grow by a hundredth: nothing is allocated while requests wait. A leak of one small object, 50
+#: bytes, a probe would double it in ten minutes: 300 probes on each of 10,000 connections of 15 kB.
 GROWTH = 1.01
-#: Of a small process a hundredth is less than what the allocator takes at once (an arena is 1 MiB since 3.10).
+#: Of a small process a hundredth is less than what the allocator takes at once: an arena of 1 MiB.
 ARENA = 1024  # kB
 #: For connecting, and for the answers.
 _PATIENCE = 180.0

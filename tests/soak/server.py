@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sys
+from typing import ClassVar
 
 from keptalive.lab.control import allow_many_sockets
 
@@ -26,7 +27,7 @@ def answer(number: int) -> str:
 class Waiting(asyncio.Protocol):
     """One connection; its request's path is its number."""
 
-    all: dict[int, list[asyncio.Transport]] = {}  # more than one would be a request sent twice
+    all: ClassVar[dict[int, list[asyncio.Transport]]] = {}  # more than one would be a request sent twice
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
