@@ -52,6 +52,7 @@ class Fate:
     ended: float | None
     requests: int
     rto: float
+    held: bool  # hold() had it, before it ended: what is a stream first has to be open
     protected: bool  # its sockets carried the policy at some time
     late: float  # by how much this process was held up at the worst
 
@@ -74,7 +75,7 @@ class Request(Running):
 
     def __init__(self, plan: dict[str, Any], asked: Asked, variant: str, control: Control) -> None:
         self.asked = asked
-        self.protected = False
+        self.held = self.protected = False
         self.rto = 0.0
         super().__init__({**plan, "client": asked.client}, asked.kind, variant, control)
 
@@ -88,6 +89,7 @@ class Request(Running):
             if self.cell.variant == "held":
                 for part in client.to_hold(target):
                     self._hold(part)
+                self.held = True
             body = ""
             for number in range(self.cell.scenario.requests):
                 if number and self.asked.pause:
@@ -127,6 +129,7 @@ class Request(Running):
             over,
             result.requests,
             self.rto,
+            self.held,
             self.protected,
             late,
         )

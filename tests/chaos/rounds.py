@@ -167,7 +167,7 @@ def _judge(one: Round, fates: Iterable[Fate], evidence: dict[int, Evidence], sai
         allowed = max(plain.requests, asked.requests_by_itself())
         found = complaints(happening(asked, held, evidence), limits, one.family.held, allowed)
         found += _control(asked, one.family.plain, happening(asked, plain, evidence))
-        if not held.protected and held.outcome != "failed":
+        if held.held and not held.protected and held.outcome != "failed":
             found.append("its sockets never carried the policy")
         if found:
             verdict.complaints[asked.client] = found
@@ -201,6 +201,7 @@ def happening(asked: Asked, fate: Fate, evidence: dict[int, Evidence]) -> Happen
         fate.requests,
         asked.policy,
         fate.error,
+        fate.held,
         died,
         since(own.data),
         since(own.syns),

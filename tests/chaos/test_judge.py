@@ -71,6 +71,8 @@ def test_which_bound_applies(changes: dict[str, Any], limits: Limits, due: float
         ({"died": None, "own_timeout": 5.0}, "", None),
         ({"died": None, "ended": None, "outcome": "lost"}, "", "hangs on a path that lives"),
         ({"died": None, "ended": None, "outcome": "lost"}, "answered", "lost, though the path lives"),
+        ({"held": False, "ended": None, "outcome": "lost"}, "", None),
+        ({"held": False, "ended": None, "outcome": "lost"}, "answered", "lost, though the path lives"),
         ({"outcome": "answered", "requests": 2}, "", "sent 2 times, plain 1"),
         ({"requests": 2}, "", "sent 2 times, plain 1"),
     ],
@@ -83,7 +85,7 @@ def test_what_is_complained_of(changes: dict[str, Any], wanted: str, complaint: 
 
 
 def fate(port: int) -> Fate:
-    return Fate("requests", "held", port, "failed", "TimeoutError()", 100.0, 105.0, 1, 0.2, True, 0.0)
+    return Fate("requests", "held", port, "failed", "TimeoutError()", 100.0, 105.0, 1, 0.2, True, True, 0.0)
 
 
 ASKED = Asked("requests", "slow", start=0.0, pause=0.0, policy="1:1:2")
