@@ -62,7 +62,12 @@ def carry_out(rounds: Sequence[Round]) -> list[Verdict]:
     """Carry out these rounds, all at once, and judge them."""
     barrier = threading.Barrier(len(rounds))
     with ThreadPoolExecutor(len(rounds)) as pool:
-        return list(pool.map(lambda one: _carry_out(one, barrier), rounds))
+        going_on = [pool.submit(_carry_out, one, barrier) for one in rounds]
+    errors = [error for one in going_on if (error := one.exception()) is not None]
+    for error in errors:
+        if not isinstance(error, threading.BrokenBarrierError):  # which is what the others then have
+            raise error
+    return [one.result() for one in going_on]
 
 
 def _carry_out(one: Round, barrier: threading.Barrier) -> Verdict:
