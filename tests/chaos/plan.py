@@ -48,7 +48,7 @@ class Family:
     policies: tuple[str, ...]
     #: What must become of a held request: "answered", or "" for an error in time being as good.
     held: str = ""
-    #: What must become of a plain request that waits in silence: "lost", "answered", or "" for anything.
+    #: What must become of a plain request that waits in silence: "lost", or "" for anything.
     plain: str = ""
     engine: str = "packet"
     #: Requests begin up to so many seconds after the first.
@@ -97,12 +97,12 @@ FAMILIES = (
         syn_retries=SYN_RETRIES,
         spread=5,
     ),
-    Family("outage", _outage, (PATIENT,), "answered", "answered"),
+    Family("outage", _outage, (PATIENT,), "answered"),
     Family("rebinding", lambda draw: "nat-rebind:2", (*TOO_LATE, PATIENT), plain="lost", retries=RETRIES),
     Family("reset", _reset, (*TOO_LATE, PATIENT), retries=RETRIES),
     Family("reboot", lambda draw: f"state-lost@{_between(draw, 1, 5):g}", QUICK, retries=RETRIES),
     Family("one-way", lambda draw: "one-way:server:2", TOO_LATE, plain="lost", retries=RETRIES),
-    Family("loss", lambda draw: f"loss:{draw.randint(1, 8)}%", (PATIENT,), "answered", "answered"),
+    Family("loss", lambda draw: f"loss:{draw.randint(1, 8)}%", (PATIENT,), "answered"),
     Family(
         "all-at-once",
         lambda draw: f"loss:{draw.randint(1, 3)}%,{_outage(draw)},idle-drop:4",

@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Verdict:
     round: Round
     fates: dict[tuple[str, str], Fate] = field(default_factory=dict)
     complaints: dict[str, list[str]] = field(default_factory=dict)  # by client; only where there are any
+    of_plain: dict[str, list[str]] = field(default_factory=dict)  # the same, had the plain ones been held
     said: str = ""  # by the child, on stderr
     seconds: float = 0.0
 
@@ -176,6 +177,9 @@ def _judge(one: Round, fates: Iterable[Fate], evidence: dict[int, Evidence], sai
             found.append("its sockets never carried the policy")
         if found:
             verdict.complaints[asked.client] = found
+        as_if_held = replace(happening(asked, plain, evidence), held=True)
+        if of_plain := complaints(as_if_held, limits, one.family.held, allowed):
+            verdict.of_plain[asked.client] = of_plain
     return verdict
 
 

@@ -42,6 +42,20 @@ def test_every_held_request_ends_as_it_should(family: str, verdicts: dict[str, V
     assert not verdict.complaints, describe(verdict)
 
 
+@pytest.mark.parametrize("family", [one.family.name for one in ROUNDS if one.family.plain == "lost"])
+def test_the_judge_finds_what_is_wrong_with_the_plain_ones(family: str, verdicts: dict[str, Verdict]) -> None:
+    """Judged as if they had been held, those that wait in silence are found to hang: so chaos can fail."""
+    verdict = verdicts[family]
+    hanging = {
+        asked.client
+        for asked in verdict.round.asked
+        if asked.waits and verdict.fates[asked.client, "plain"].outcome == "lost"
+    }
+
+    assert hanging
+    assert hanging <= set(verdict.of_plain)
+
+
 def test_every_client_took_part(verdicts: dict[str, Verdict]) -> None:
     """What is not installed is missed: in CI, all of them are."""
     require(len(HERE) == len(CLIENTS), f"needs {sorted(set(CLIENTS) - set(HERE))}")
