@@ -16,7 +16,7 @@ from keptalive.lab import open_lab
 from matrix.drivers import CLIENTS, driver
 from support import missing, require
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 
 SEED = 20261127
 ROUNDS = draw(SEED, len(FAMILIES))
