@@ -35,6 +35,8 @@ VARIANTS = ("held", "plain")
 TICK = 0.1
 #: How much longer than the held ones the plain ones get.
 GRACE = 1.5
+#: How long a request may take to open what hold() takes: longer than any connect, and any stall.
+UNHELD = 25.0
 # tcpi_state, tcpi_retransmits, tcpi_backoff, and tcpi_rto in microseconds (linux/tcp.h)
 _TCP_INFO = struct.Struct("=BxBxBxxxI")
 
@@ -106,6 +108,10 @@ class Request(Running):
 
     over_at: float | None = None
 
+    def counts(self) -> bool:
+        """Tell whether to wait for it: not for ever for one that dies before it can be held."""
+        return self.held or time.monotonic() < self.started + UNHELD
+
     def watch(self, sock: socket) -> None:
         """Look at one of its connections."""
         self.protected |= self.look(sock) == witness.wanted(self.cell.scenario.policy)
@@ -161,7 +167,7 @@ def watch(requests: list[Request], host: str, patience: float) -> float:
                 if port in mine and _goes_on(mine[port]):
                     with contextlib.suppress(OSError):  # it has ended meanwhile
                         mine[port].watch(sock)
-        if not any(map(_goes_on, held)):
+        if not any(_goes_on(one) and one.counts() for one in held):
             give_up = min(give_up, time.monotonic() + GRACE)
         late = max(late, time.monotonic() - last - TICK)
         last = time.monotonic()

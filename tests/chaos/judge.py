@@ -34,7 +34,8 @@ class Happened:
     data_since: float | None = None
     syn_since: float | None = None
     rto: float = 0.2  # of the connection, before anything was sent again
-    own_timeout: float | None = None  # of the client, for the whole request or each read
+    #: Of the client: what it was told, or what it makes of that when plain. Some count each step anew.
+    own_timeout: float | None = None
     late: float = 0.0  # by how much its process was held up at the worst
 
 

@@ -171,7 +171,10 @@ def _judge(one: Round, fates: Iterable[Fate], evidence: dict[int, Evidence], sai
             continue
         held, plain = (verdict.fates[asked.client, variant] for variant in ("held", "plain"))
         allowed = max(plain.requests, asked.requests_by_itself())
-        found = complaints(happening(asked, held, evidence), limits, one.family.held, allowed)
+        happened = happening(asked, held, evidence)
+        if asked.limit is not None and plain.ended is not None:
+            happened = replace(happened, own_timeout=max(asked.limit, plain.ended - plain.began))
+        found = complaints(happened, limits, one.family.held, allowed)
         found += _control(asked, one.family.plain, happening(asked, plain, evidence))
         if held.held and not held.protected and held.outcome != "failed":
             found.append("its sockets never carried the policy")
