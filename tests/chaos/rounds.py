@@ -80,7 +80,8 @@ def _carry_out(one: Round, barrier: threading.Barrier) -> Verdict:
             barrier.wait(_WARM_UP)
             began = time.monotonic()
             printed, said = child.communicate("go\n", timeout=2 * PATIENCE)
-            fates = [Fate(**json.loads(line)) for line in printed.splitlines()]
+            # An SDK may have printed advice of its own in between.
+            fates = [Fate(**json.loads(line)) for line in printed.splitlines() if line.startswith("{")]
             verdict = _judge(one, fates, sort_evidence(lab.events), said)
             verdict.seconds = time.monotonic() - began
             return verdict
