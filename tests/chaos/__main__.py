@@ -1,6 +1,6 @@
 """Random faults against every client, for as long as you like.
 
-    python -m chaos [--seed N] [--rounds N] [--only ROUND] [--client CLIENT | --sdks]
+    python -m chaos [--seed N] [--rounds N] [--only ROUND] [--client CLIENT]
 
 Prints what became of each round, and every complaint with what it takes to see it again. A seed that
 was not given is drawn, and printed. Exits with 1 if anything held was lost, cut short, late or repeated.
@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from random import SystemRandom
 
-from chaos.plan import FAMILIES, HELD_SDKS, draw
+from chaos.plan import FAMILIES, draw
 from chaos.rounds import Verdict, carry_out
 from matrix.drivers import CLIENTS
 
@@ -26,7 +26,7 @@ AT_ONCE = 11
 def main() -> int:
     options = _options()
     print(f"chaos: seed {options.seed}, Python {platform.python_version()}", flush=True)
-    rounds = draw(options.seed, options.rounds, options.client or (HELD_SDKS if options.sdks else CLIENTS))
+    rounds = draw(options.seed, options.rounds, options.client or CLIENTS)
     if options.only is not None:
         rounds = [one for one in rounds if one.number == options.only]
     began, bad = time.monotonic(), 0
@@ -73,13 +73,8 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--only", type=int, metavar="ROUND", help="of these, this one only, counted from 0")
     parser.add_argument(
-        "--client",
-        action="append",
-        choices=CLIENTS + HELD_SDKS,
-        metavar="CLIENT",
-        help="this client only, as the matrix names it; may be repeated",
+        "--client", action="append", choices=CLIENTS, help="this client only; may be repeated"
     )
-    parser.add_argument("--sdks", action="store_true", help="the SDKs that people hang with, instead")
     return parser.parse_args()
 
 

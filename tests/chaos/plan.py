@@ -12,11 +12,7 @@ from random import Random
 
 from chaos.kernel_limit import DEFAULT_RETRIES, DEFAULT_SYN_RETRIES
 from matrix.cells import Scenario
-from matrix.drivers import CLIENTS, SDKS, driver
-from matrix.drivers.base import Sdk
-
-#: The SDKs that hold() takes; the others have parameters of their own, or need a whole process.
-HELD_SDKS = tuple(sdk for sdk in SDKS if "held" in driver(sdk).ways)  # type: ignore[attr-defined]
+from matrix.drivers import CLIENTS, driver
 
 #: When the answer is complete, after the request: in seconds. Every fault has come by then.
 DELAY = 7.0
@@ -201,8 +197,6 @@ def _ask(seed: int, number: int, family: Family, client: str) -> Asked:
 def kinds(client: str) -> list[str]:
     """Return the ways in which this client can ask."""
     cls = driver(client)
-    if issubclass(cls, Sdk):
-        return ["slow"]  # what an SDK does with a connection is its library's, which is here by itself
     found = ["slow"]
     if "pooled" in cls.matrix:
         found.append("pooled")
