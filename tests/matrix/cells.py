@@ -41,6 +41,7 @@ class Scenario:
     policy: str = KEEPING
     method: str = "GET"
     dies: bool = False  # half way through the answer
+    limit: float | None = None  # s: the client's own time-out, where it has one
     connections: int | None = None  # how many the client must have opened, if that is the point
 
 

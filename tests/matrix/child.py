@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from matrix import witness
-from matrix.cells import KEEPING, PROTECTED, Cell
+from matrix.cells import KEEPING, PROTECTED, Cell, Scenario
 from matrix.drivers import driver
 from matrix.drivers.base import Driver
 from matrix.server import ANSWER
@@ -59,8 +59,11 @@ class Control:
     def __init__(self, host: str, port: int) -> None:
         self._where = host, port
 
+    def _connect(self) -> socket.socket:
+        return socket.create_connection(self._where, 60)
+
     def ask(self, **request: Any) -> Any:
-        with socket.create_connection(self._where, 60) as sock, sock.makefile("rw") as stream:
+        with self._connect() as sock, sock.makefile("rw") as stream:
             stream.write(json.dumps(request) + "\n")
             stream.flush()
             return json.loads(stream.readline())
@@ -78,9 +81,12 @@ class Running:
         self.ended: float | None = None
         self.thread = threading.Thread(target=self._live, name=f"{scenario} {variant}", daemon=True)
 
+    def _scenario(self, name: str) -> Scenario:
+        return self._driver_class.scenario(name)
+
     def _prepare(self, plan: dict[str, Any], name: str, variant: str) -> Cell:
         """Have the server open the ports that the cell needs."""
-        scenario = self._driver_class.scenario(name)
+        scenario = self._scenario(name)
         host, scheme = plan["host"], "https" if scenario.tls else "http"
         url = f"{scheme}://{host}:"
         script = [act for act in scenario.script if act != "refuse"]

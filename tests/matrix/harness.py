@@ -187,7 +187,7 @@ def run_jobs(
     """Run each job in a child process of its own and return when all have ended."""
     results = Results()
     with tempfile.TemporaryDirectory() as folder:
-        ca_file = _certificates(Path(folder), ground.host)
+        ca_file = certificates(Path(folder), ground.host)
         with _server(ground, Path(folder) / "server.pem", delay) as control:
 
             def one(job: Job) -> None:
@@ -212,7 +212,7 @@ def _child(ground: Ground, plan: dict[str, Any], job: Job) -> tuple[str, str]:
     """Run one client's child; return what it printed and what it said on stderr."""
     child = ground.popen(
         [sys.executable, *job.under, "-m", "matrix.child", json.dumps(plan)],
-        env={**_environment(), **job.environment},
+        env={**environment(), **job.environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -232,7 +232,7 @@ def _server(ground: Ground, certificate: Path, delay: float) -> Iterator[int]:
     """Run the server; yield its control port."""
     server = ground.popen_server(
         [sys.executable, "-m", "matrix.server", ground.host, str(certificate), str(delay)],
-        env=_environment(),
+        env=environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # clients that die in the middle of a handshake are its daily bread
@@ -250,18 +250,18 @@ def _server(ground: Ground, certificate: Path, delay: float) -> Iterator[int]:
                 server.kill()
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Return an environment in which a child finds this folder's modules, and keptalive, and no proxies."""
     here = Path(__file__).resolve().parents[1]
     library = Path(keptalive.__file__).resolve().parents[1]
     return {**clean_environment(), "PYTHONPATH": os.pathsep.join(map(str, (here, library)))}
 
 
-def _certificates(folder: Path, host: str) -> str:
-    """Write a certificate for the server into *folder*; return the path of its CA's."""
+def certificates(folder: Path, *hosts: str) -> str:
+    """Write a certificate for the server, by each of its addresses, into *folder*; return its CA's path."""
     import trustme
 
     ca = trustme.CA()
-    ca.issue_cert(host).private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    ca.issue_cert(*hosts).private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
     ca.cert_pem.write_to_path(folder / "ca.pem")
     return str(folder / "ca.pem")

@@ -209,6 +209,9 @@ class Server:
             if act.startswith(("half-", "whole-")):
                 await self._in_two_parts(port, writer, *act.split("-"))
                 return
+            if act.startswith("trickle-"):
+                await self._trickle(writer, act.partition("-")[2])
+                return
             path = urlsplit(target)._replace(scheme="", netloc="").geturl()
             status, extra = {
                 "fail": ("503 Not Yet", "Connection: close\r\nRetry-After: 0\r\n"),
@@ -228,23 +231,28 @@ class Server:
     ) -> None:
         """Send the head and half of the body; the rest ("whole") or nothing more, for ever ("half")."""
         middle = len(ANSWER) // 2
-        halves = ANSWER[:middle].encode(), ANSWER[middle:].encode()
-        header = {
-            "close": "Connection: close",
-            "goodbye": "Connection: close",
-            "length": f"Content-Length: {len(ANSWER)}",
-            "chunked": "Transfer-Encoding: chunked",
-        }[delimiter]
-        if delimiter == "chunked":
-            halves = tuple(b"%x\r\n%s\r\n" % (len(half), half) for half in halves)
-            halves = halves[0], halves[1] + b"0\r\n\r\n"
-        writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{header}\r\n\r\n".encode())
+        head, *halves = _in_pieces([ANSWER[:middle], ANSWER[middle:]], delimiter)
+        writer.write(head)
         writer.write(halves[0])
         await _arrived(writer)
         port.halves += 1
         await asyncio.sleep(0.5 if part == "whole" else 3600)
         writer.write(halves[1])
         await writer.drain()
+        if delimiter == "close":
+            _end_without_goodbye(writer)
+
+    async def _trickle(self, writer: asyncio.StreamWriter, delimiter: str) -> None:
+        """Send the head and a piece of the body at once, then a piece a second until all are sent."""
+        pieces = max(2, round(self.delay) + 1)
+        size = -(-len(ANSWER) // pieces)
+        parts = [ANSWER[at : at + size] for at in range(0, len(ANSWER), size)]
+        head, first, *others = _in_pieces(parts, delimiter)
+        writer.write(head + first)
+        for piece in others:
+            await asyncio.sleep(self.delay / len(others))
+            writer.write(piece)
+            await writer.drain()
         if delimiter == "close":
             _end_without_goodbye(writer)
 
@@ -280,6 +288,21 @@ class Server:
         onward = await asyncio.open_connection(host, number)
         writer.write(b"\x05\x00\x00\x01" + bytes(6))
         await _join((reader, writer), onward)
+
+
+def _in_pieces(parts: list[str], delimiter: str) -> list[bytes]:
+    """Return the head of an answer whose body is delimited so, and its body's pieces as they are sent."""
+    header = {
+        "close": "Connection: close",
+        "goodbye": "Connection: close",
+        "length": f"Content-Length: {sum(map(len, parts))}",
+        "chunked": "Transfer-Encoding: chunked",
+    }[delimiter]
+    pieces = [part.encode() for part in parts]
+    if delimiter == "chunked":
+        pieces = [b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces]
+        pieces[-1] += b"0\r\n\r\n"
+    return [f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{header}\r\n\r\n".encode(), *pieces]
 
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -51,8 +51,8 @@ def options(sock: socket.socket) -> dict[str, int]:
 
 
 def wanted(policy: str) -> dict[str, int]:
-    """Return what the kernel is to hold for a policy like "60:15:9"."""
-    idle, interval, count = map(int, policy.split(":"))
+    """Return what the kernel is to hold for a policy like "60:15:9"; of a user timeout behind it nothing."""
+    idle, interval, count = map(int, policy.split(":")[:3])
     return {"enabled": 1, "idle": idle, "interval": interval, "count": count}
 
 
@@ -60,6 +60,8 @@ def set_options(sock: socket.socket, policy: str) -> None:
     """Set a policy by plain setsockopt calls."""
     for name, value in wanted(policy).items():
         sock.setsockopt(*OPTIONS[name], value)
+    for user_timeout in policy.split(":")[3:]:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * float(user_timeout)))
 
 
 def cut(sock: socket.socket) -> None:

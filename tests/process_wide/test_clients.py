@@ -34,7 +34,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("install")
     host = "127.0.0.1"
     ground = harness.Ground(subprocess.Popen, subprocess.Popen, host)
-    ca_file = harness._certificates(folder, host)
+    ca_file = harness.certificates(folder, host)
     clients = [client for client in CLIENTS if all(map(find_spec, driver(client).needs))]
     with harness._server(ground, folder / "server.pem", DELAY) as control:
         common = {"clients": clients, "host": host, "control": control, "ca_file": ca_file}
@@ -46,7 +46,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
                     "process_wide.child",
                     json.dumps({**common, "first": first, "policy": policy}),
                 ],
-                env=harness._environment(),
+                env=harness.environment(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,

@@ -36,6 +36,13 @@ def main(owner: Owner) -> None:
         return {}
 
     try:
-        owner.serve({"build": build, "socket": networks.client_socket, "expire": expire})
+        owner.serve(
+            {
+                "build": build,
+                "socket": networks.client_socket,
+                "sysctl": networks.set_sysctl,
+                "expire": expire,
+            }
+        )
     finally:
         networks.sweep()

@@ -71,6 +71,7 @@ class Middlebox:
             "build": self.build,
             "arm": self.arm,
             "socket": self.networks.client_socket,
+            "sysctl": self.networks.set_sysctl,
             "expire": self.expire,
             "events": self.tell_events,
             "start": self.tell_start,

@@ -77,6 +77,15 @@ class Networks:
         with self._inside("client"):
             return {"descriptors": [socket.socket(family, socket.SOCK_STREAM).detach()]}
 
+    def set_sysctl(self, side: str, name: str, value: int) -> dict[str, Any]:
+        """Set a sysctl below net in an end's namespace."""
+        with self._inside(side):
+            try:
+                set_sysctl(name, value)
+            except OSError as error:
+                raise LabError(f"net/{name} cannot be set to {value} here ({_name(error)})") from error
+        return {}
+
     def sweep(self) -> None:
         """End every process that still lives in one of the namespaces, so that these can go."""
         inodes = [namespaces.inode(descriptor) for descriptor in self._networks.values()]

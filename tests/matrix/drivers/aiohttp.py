@@ -7,6 +7,7 @@ from matrix.drivers.base import Driver, on_asyncio, on_uvloop
 
 
 class Aiohttp(Driver):
+    has_limit = True
     needs = ("aiohttp",)
     socks_needs = ("aiohttp_socks",)
     run = staticmethod(on_asyncio)
@@ -23,7 +24,8 @@ class Aiohttp(Driver):
             connector = ProxyConnector.from_url(self.cell.proxy, ssl=context)
         else:
             connector = aiohttp.TCPConnector(ssl=context)
-        return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
+        limit = aiohttp.ClientTimeout(total=self.cell.scenario.limit)
+        return aiohttp.ClientSession(connector=connector, timeout=limit)
 
     async def fetch(self, target: Target) -> str:
         proxy = self.cell.proxy if self.cell.scenario.proxy == "proxy" else None

@@ -65,6 +65,8 @@ class Driver:
     posts_with_a_retry: ClassVar[int | None] = None
     #: How often it sends again, unasked, what it sent on a connection that had served before and then died.
     resends_if_reused: ClassVar[int] = 0
+    #: Whether it has a time-out of its own, for the whole request or for each read.
+    has_limit: ClassVar[bool] = False
     #: How the bodies that it reads may be delimited.
     bodies: ClassVar[tuple[str, ...]] = ("close", "goodbye", "length", "chunked")
 

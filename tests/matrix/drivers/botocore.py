@@ -21,6 +21,7 @@ def _session() -> Any:
 
 
 class Botocore(Driver):
+    has_limit = True
     needs = ("botocore",)
     matrix = ("plain", "tls", "http-proxy", "connect-proxy", "reconnect", "retry", "pooled")
     posts_with_a_retry = 2
@@ -31,7 +32,8 @@ class Botocore(Driver):
         config = Config(
             proxies={"http": self.cell.proxy, "https": self.cell.proxy} if self.cell.proxy else {},
             retries={"total_max_attempts": 1 + self.cell.scenario.retries, "mode": "standard"},
-            read_timeout=3600,
+            read_timeout=self.cell.scenario.limit or 3600,
+            connect_timeout=self.cell.scenario.limit or 60,
         )
         with _making_a_client:
             return _session().create_client(

@@ -10,6 +10,7 @@ from matrix.drivers.base import Driver, on_asyncio, on_trio, on_uvloop
 
 
 class _Base(Driver):
+    has_limit = True
     library: ClassVar[str] = "httpx"
     socks_needs = ("socksio",)
     retries_after = "refuse"  # the only retry it has is that of a connect
@@ -19,7 +20,7 @@ class _Base(Driver):
         verify = self.cell.context()
         options: dict[str, Any] = {
             "verify": verify,
-            "timeout": None,
+            "timeout": self.cell.scenario.limit,
             "follow_redirects": True,
             "proxy": self.cell.proxy,
         }

@@ -7,6 +7,7 @@ from matrix.drivers.base import Driver
 
 
 class Pycurl(Driver):
+    has_limit = True
     needs = ("pycurl",)
     retries_after = "drop-reused"  # libcurl's own: a connection that was good once is tried anew
     posts_with_a_retry = 1
@@ -21,6 +22,7 @@ class Pycurl(Driver):
         curl.setopt(pycurl.FOLLOWLOCATION, 1)
         curl.setopt(pycurl.FAILONERROR, 1)
         curl.setopt(pycurl.NOSIGNAL, 1)  # libcurl in threads must not use signals
+        curl.setopt(pycurl.TIMEOUT_MS, int(1000 * (self.cell.scenario.limit or 0)))
         if self.method == "POST":
             curl.setopt(pycurl.POST, 1)
             curl.setopt(pycurl.POSTFIELDS, "")

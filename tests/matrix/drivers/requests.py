@@ -7,6 +7,7 @@ from matrix.drivers.base import Driver
 
 
 class Requests(Driver):
+    has_limit = True
     needs = ("requests",)
     socks_needs = ("socks",)
     posts_with_a_retry = 2
@@ -27,6 +28,7 @@ class Requests(Driver):
         return session
 
     async def fetch(self, target: Target) -> str:
-        with target.request(self.method, f"{self.cell.url}/") as response:
+        limit = self.cell.scenario.limit
+        with target.request(self.method, f"{self.cell.url}/", timeout=limit) as response:
             response.raise_for_status()
             return response.text

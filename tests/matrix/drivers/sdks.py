@@ -10,6 +10,7 @@ from matrix.server import ANSWER
 
 
 class _Sdk(Driver):
+    has_limit = True
     posts_with_a_retry = 2
 
     def _options(self, http_client: type[Any]) -> dict[str, Any]:
@@ -17,7 +18,7 @@ class _Sdk(Driver):
             "base_url": self.cell.url,
             "api_key": "test",
             "max_retries": self.cell.scenario.retries,
-            "timeout": 3600,
+            "timeout": self.cell.scenario.limit or 3600,
         }
         if (
             self.cell.scenario != MATRIX["plain"]

@@ -16,14 +16,15 @@ _BARE = ("plain", "tls", "pooled")
 
 
 class HttpClient(Driver):
+    has_limit = True
     matrix = ("plain", "tls", "http-proxy", "connect-proxy", "reconnect", "pooled")
 
     async def open(self) -> Target:
-        cell = self.cell
+        cell, limit = self.cell, self.cell.scenario.limit
         port = cell.proxy_port if cell.proxy else cell.origin_port
         if not cell.scenario.tls:
-            return HTTPConnection(cell.host, port)
-        connection = HTTPSConnection(cell.host, port, context=cell.context())
+            return HTTPConnection(cell.host, port, timeout=limit)
+        connection = HTTPSConnection(cell.host, port, timeout=limit, context=cell.context())
         if cell.proxy:
             connection.set_tunnel(cell.host, cell.origin_port)
         return connection
@@ -36,6 +37,7 @@ class HttpClient(Driver):
 
 
 class Urllib(Driver):
+    has_limit = True
     # It asks for "Connection: close" each time: there is nothing to pool, and nothing retries.
     matrix = ("plain", "tls", "http-proxy", "connect-proxy", "redirect", "reconnect")
 
@@ -48,16 +50,17 @@ class Urllib(Driver):
 
     async def fetch(self, target: Target) -> str:
         request = urllib.request.Request(self.cell.url, method=self.method)
-        with target.open(request) as response:
+        with target.open(request, timeout=self.cell.scenario.limit) as response:
             return response.read().decode()
 
 
 class Socket(Driver):
+    has_limit = True
     matrix = _BARE
     bodies = ("close", "goodbye")
 
     async def open(self) -> Target:
-        sock = socket.create_connection((self.cell.host, self.cell.origin_port))
+        sock = socket.create_connection((self.cell.host, self.cell.origin_port), self.cell.scenario.limit)
         if not self.cell.scenario.tls:
             return sock
         return self.cell.context().wrap_socket(sock, server_hostname=self.cell.host)

@@ -7,6 +7,7 @@ from matrix.drivers.base import Driver, on_asyncio
 
 
 class Simple(Driver):
+    has_limit = True
     needs = ("tornado",)
     run = staticmethod(on_asyncio)
     matrix = ("plain", "tls", "redirect", "reconnect")  # no proxies, no pool, no retries
@@ -23,8 +24,8 @@ class Simple(Driver):
             f"{self.cell.url}/",
             method=self.method,
             body=b"" if self.method == "POST" else None,
-            connect_timeout=0,
-            request_timeout=0,
+            connect_timeout=self.cell.scenario.limit or 0,
+            request_timeout=self.cell.scenario.limit or 0,
             ca_certs=self.cell.ca_file,
             **self._proxy(),
         )

@@ -7,6 +7,7 @@ from matrix.drivers.base import Driver
 
 
 class Manager(Driver):
+    has_limit = True
     needs = ("urllib3",)
     socks_needs = ("socks",)
     posts_with_a_retry = 2
@@ -22,7 +23,11 @@ class Manager(Driver):
     async def open(self) -> Target:
         import urllib3
 
-        options = {"ca_certs": self.cell.ca_file, "retries": self._retries()}
+        options = {
+            "ca_certs": self.cell.ca_file,
+            "retries": self._retries(),
+            "timeout": self.cell.scenario.limit,
+        }
         if self.cell.proxy is None:
             return urllib3.PoolManager(**options)
         if self.cell.proxy.startswith("socks"):
@@ -44,11 +49,11 @@ class Pool(Manager):
     async def open(self) -> Target:
         import urllib3
 
-        retries = self._retries()
+        options = {"retries": self._retries(), "timeout": self.cell.scenario.limit}
         where = self.cell.host, self.cell.origin_port
         if self.cell.scenario.tls:
-            return urllib3.HTTPSConnectionPool(*where, retries=retries, ca_certs=self.cell.ca_file)
-        return urllib3.HTTPConnectionPool(*where, retries=retries)
+            return urllib3.HTTPSConnectionPool(*where, ca_certs=self.cell.ca_file, **options)
+        return urllib3.HTTPConnectionPool(*where, **options)
 
     async def fetch(self, target: Target) -> str:
         return target.request(self.method, "/").data.decode()

@@ -90,6 +90,13 @@ class NamespacedLab(Lab):
         (descriptor,) = self._holder.ask("socket", family=family)["descriptors"]
         return socket.socket(fileno=descriptor)
 
+    def set_sysctl(self, side: str, name: str, value: int) -> None:
+        """Set a sysctl below net, like "ipv4/tcp_retries2", for one end only: "client" or "server".
+
+        Raises LabError if this kernel has no such sysctl, or not for each network namespace.
+        """
+        self._holder.ask("sysctl", side=side, name=name, value=value)
+
     def expire_now(self) -> None:
         """Have the firewall forget every flow, now."""
         self._holder.ask("expire")
