@@ -72,7 +72,7 @@ SCENES = {
     "test-your-client-against-a-firewall": Scene(
         # It runs until it is told to end, and nobody connects to it.
         instead={
-            _RELAY: f"{_RELAY} >out 2>&1 & until [ $(wc -l <out) -ge 2 ]; do sleep 0.1; done; "
+            _RELAY: f": >out; {_RELAY} >out 2>&1 & until [ $(wc -l <out) -ge 2 ]; do sleep 0.1; done; "
             "kill $!; wait; head -2 out"
         },
         begins=(_RELAY,),
