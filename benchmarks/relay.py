@@ -9,8 +9,8 @@ other programs on the machine change less. Connections per second are shown, not
 with as many connections as descriptors allow, up to 10,000, and an idle timeout of 60 s, told is its share
 of one core.
 
-haproxy runs a thread for each core, the relay is one process: with other programs on the machine, who has
-more threads gets more of it, and the ratio by the clock says little. By CPU time it says what the work costs.
+haproxy runs a thread for each core, the relay is one process: who has more threads gets more of the machine.
+So haproxy with one thread stands beside; and by CPU time it shows what the work costs.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ while True:
 """
 
 HAPROXY = """
+{settings}
 defaults
   mode tcp
   timeout client 600s
@@ -114,13 +115,13 @@ def relay(to: int) -> AbstractContextManager[tuple[int, int]]:
 
 
 @contextmanager
-def haproxy(to: int) -> Iterator[tuple[int, int]]:
-    """Run haproxy as it comes, in TCP mode."""
+def haproxy(to: int, settings: str = "") -> Iterator[tuple[int, int]]:
+    """Run haproxy in TCP mode; without *settings* as it comes."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as name:
         file = Path(name, "haproxy.cfg")
-        file.write_text(HAPROXY.format(port=port, to=to))
+        file.write_text(HAPROXY.format(settings=settings, port=port, to=to))
         with subprocess.Popen(["haproxy", "-f", str(file), "-q", "-db"]) as process:
             try:
                 wait_for(port)
@@ -223,18 +224,20 @@ JUDGED = {
     )
     for kind in KINDS
 }
+ALIKE = {kind: Figure(f"`lab relay`, {kind}", "haproxy with one thread") for kind in KINDS}
 IDLE = Figure("`lab relay`, 10,000 idle connections", "nothing", 5.0, "% of a core")
-ROWS = (*JUDGED.values(), IDLE)
+ROWS = (*JUDGED.values(), *ALIKE.values(), IDLE)
 
 
 def compare(rounds: int, seconds: float) -> Findings:
     """See that what both carry arrives unchanged, then time them."""
     if missing := absent("haproxy"):
-        return Findings([row.without(missing) for row in JUDGED.values()], [])
-    figures, rows = [], []
+        return Findings([row.without(missing) for row in (*JUDGED.values(), *ALIKE.values())], [])
+    judged, alike, rows = [], [], []
     with ExitStack() as stack:
         _, to = stack.enter_context(server())
-        rivals = {"relay": stack.enter_context(relay(to)), "haproxy": stack.enter_context(haproxy(to))}
+        ways = {"relay": relay(to), "haproxy": haproxy(to), "one thread": haproxy(to, "global\n  nbthread 1")}
+        rivals = {name: stack.enter_context(way) for name, way in ways.items()}
         for _, port in rivals.values():
             check(port)
 
@@ -247,15 +250,19 @@ def compare(rounds: int, seconds: float) -> Findings:
 
         for kind, figure in JUDGED.items():
             found = taking_turns({name: partial(rate, kind, name) for name in rivals}, rounds)
-            by_clock, by_cpu = (
-                ratios([pair[i] for pair in found["relay"]], [pair[i] for pair in found["haproxy"]])
+            ours = found["relay"]
+            by_clock, by_cpu, single, single_by_cpu = (
+                ratios([pair[i] for pair in ours], [pair[i] for pair in found[name]])
+                for name in ("haproxy", "one thread")
                 for i in (0, 1)
             )
-            figures.append(figure.measured(by_clock))
+            judged.append(figure.measured(by_clock))
+            alike.append(ALIKE[kind].measured(single))
             rates = (f"{median(pair[0] for pair in pairs):.0f}" for pairs in found.values())
-            rows.append((kind, *rates, f"{median(by_clock):.2f}", f"{median(by_cpu):.2f}"))
-    head = ("", *rivals, "ratio", "by CPU time")
-    return Findings(figures, [f"{rounds} rounds of {seconds:g} s.", table(head, rows)])
+            columns = (f"{median(ratio):.2f}" for ratio in (by_clock, by_cpu, single, single_by_cpu))
+            rows.append((kind, *rates, *columns))
+    head = ("", *rivals, "to haproxy", "by CPU time", "to one thread", "by CPU time")
+    return Findings(judged + alike, [f"{rounds} rounds of {seconds:g} s.", table(head, rows)])
 
 
 def idle(most_connections: int, seconds: float) -> Findings:

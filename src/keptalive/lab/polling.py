@@ -33,6 +33,7 @@ class Poller:
         self._due: list[tuple[float, int, Callable[[], None]]] = []  # a heap; equal times in order of call
         self._numbers = itertools.count()
         self._now = 0.0
+        self._busy = False  # the last turn had several to call back
 
     def watch(self, descriptor: int, ready: Ready, mask: int = EPOLLIN) -> None:
         """Call *ready* whenever *descriptor*, which is not watched, is ready for *mask*, or broken."""
@@ -67,8 +68,8 @@ class Poller:
 
     def turn(self) -> None:
         """Wait until something is ready or due, and call back for it."""
-        if self._again:
-            seconds: float | None = 0.0
+        if self._again or self._busy:
+            seconds: float | None = 0  # the kernel sees to no timer, which it would not need
         elif self._due:
             seconds = self._due[0][0] - self._now
             if seconds < 0:
@@ -76,6 +77,7 @@ class Poller:
         else:
             seconds = None
         events = self._epoll.poll(seconds)
+        self._busy = len(events) > 1
         if self._again:
             events += self._again
             self._again = []
