@@ -83,7 +83,7 @@ def _made(connection: Any, cover: Cover, sock: Any, *_args: Any, **_kwargs: Any)
 def _connected(connection: Any, cover: Cover, _result: Any, *_args: Any, **_kwargs: Any) -> None:
     sock = tcp_socket(connection.sock)
     if getattr(connection, _SET, False):
-        delattr(connection, _SET)
+        setattr(connection, _SET, False)
         watch_end(sock)  # TLS has begun since
     else:
         cover.protect(sock)

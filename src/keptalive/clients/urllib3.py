@@ -60,7 +60,8 @@ def sockets(target: Any) -> list[Any]:
 
 
 def _hold_pool(pool: Any, cover: Cover) -> None:
-    put_cover(pool, cover)
+    if put_cover(pool, cover):
+        setattr(pool, _MADE, set())
     follow(pool, "_new_conn", _connection_made)
     if pool.pool is not None and pool.num_connections:  # None once it is closed
         put_cover(pool.pool, cover)
@@ -71,7 +72,7 @@ def _hold_pool(pool: Any, cover: Cover) -> None:
 
 def _connection_made(pool: Any, cover: Cover, connection: Any, *_args: Any, **_kwargs: Any) -> None:
     http_client.hold(connection, cover)
-    made = vars(pool).setdefault(_MADE, set())
+    made: set[Any] = getattr(pool, _MADE)
     made.add(weakref.ref(connection, made.discard))
 
 
@@ -88,7 +89,7 @@ def _pools(manager: Any) -> list[Any]:
 def _connections(pool: Any) -> list[Any]:
     """Return the connections that wait in the pool (an empty place is None), and those it made while held."""
     waiting = [] if pool.pool is None else list(pool.pool.queue)
-    made = [reference() for reference in list(vars(pool).get(_MADE, ()))]
+    made = [reference() for reference in list(getattr(pool, _MADE, ()))]
     return list(
         {id(connection): connection for connection in (*waiting, *made) if connection is not None}.values()
     )
