@@ -13,6 +13,7 @@ from __future__ import annotations
 import compileall
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -169,7 +170,10 @@ def follower_time(
             time.sleep(later)
             then = cpu_seconds(follower) - at_first
             memory = int(Path(f"/proc/{follower}/smaps_rollup").read_text().split("Pss:")[1].split()[0])
+            ended = os.pidfd_open(follower)
             assert program.wait() == 0, "a connection was not protected"
+        select.select([ended], [], [])  # then the summary is complete
+        os.close(ended)
         entries = json.loads(summary.read_text())["processes"]
         assert sum(entry["sockets"] for entry in entries) >= processes * (sockets // 2 * 2), entries
     return (
