@@ -29,7 +29,7 @@ __keptalive_words() {
 }
 
 # Offer the words given for the last of several values with commas between them. What stands before a ":" or
-# "@" is no part of cur, and what stands behind one is a number, up to the comma. readline replaces the "@" too.
+# "@" is no part of cur, and what stands behind one is a number, up to the comma. An "@" is replaced as well.
 __keptalive_list() {
     local before= at= word
     [[ ${COMP_WORDS[COMP_CWORD-1]} == @ ]] && at=@
@@ -43,8 +43,8 @@ __keptalive_list() {
     done
 }
 
-# Put into `places` the processes that this user may look into: others hide their program, and the kernel's own
-# threads run none.
+# Put into `places` the processes that this user may look into: others hide their program, and the kernel's
+# own threads run none.
 __keptalive_look() {
     local place
     for place in /proc/[0-9]*; do

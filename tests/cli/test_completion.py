@@ -303,7 +303,12 @@ def test_the_line_for_bashrc(place: Path) -> None:
     line = help_[help_.index("echo '") : help_.index("  zsh ")]
     for command in (line, ". .bashrc"):
         done = subprocess.run(
-            ["bash", "-c", command], cwd=place, env=shell_environment(place), capture_output=True, text=True, check=False
+            ["bash", "-c", command],
+            cwd=place,
+            env=shell_environment(place),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert (done.stdout, done.stderr) == ("", "")
 
