@@ -41,7 +41,7 @@ _HINTS = {
 _ELSEWHERE = {
     "hold": "in Python it is keptalive.hold(client); for any other program, keptalive run -- CMD",
     "install": "in Python it is keptalive.install(); for any other program, keptalive run -- CMD",
-    "explain": "in Python it is keptalive.explain(error), for what was caught; keptalive diagnose URL asks a URL",
+    "explain": "in Python it is keptalive.explain(error); for a URL, keptalive diagnose URL",
     "see": "that is keptalive ps",
     "rescue": "that is keptalive attach PID",
     "measure": "that is keptalive probe HOST",
