@@ -29,7 +29,7 @@ PATIENCE = 60.0  # s for a shell on a busy machine
 UNIQUE = [
     ("pr", ["probe"]),
     ("ps --unp", ["ps", "--unprotected"]),
-    ("ps --no", ["ps", "--no-owner"]),
+    ("ps --no-o", ["ps", "--no-owner"]),
     ("lab fau", ["lab", "faults"]),
     ("lab run --eng", ["lab", "run", "--engine"]),
     ("lab run --engine rel", ["lab", "run", "--engine", "relay"]),

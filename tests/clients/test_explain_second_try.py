@@ -23,7 +23,7 @@ PATIENCE = 30
 
 @contextmanager
 def losing(then: str) -> Iterator[str]:
-    """Yield the URL of a server that resets the first request and then is "silent" to who connects, or "gone"."""
+    """Yield the URL of a server that resets the first request and is "silent" to all others, or "gone"."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=0)
     listener.settimeout(PATIENCE)
     opened = [listener]

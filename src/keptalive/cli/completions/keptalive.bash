@@ -149,7 +149,7 @@ _keptalive() {
             __keptalive_words -h --help --policy --engine --json
             ;;
         "ps")
-            __keptalive_words -h --help -p --pid --process --remote --unprotected -a --all --netns --exact --no-owner --watch --json
+            __keptalive_words -h --help -p --pid --process --remote --unprotected --no-loopback -a --all --netns --exact --no-owner --watch --json
             ;;
         "attach")
             if [[ $cur == -* ]]; then __keptalive_words -h --help -f --follow --policy --json; else __keptalive_pids; fi

@@ -89,6 +89,7 @@ complete -c keptalive -n '__keptalive_at ps' -s p -l pid -x -a '(__keptalive_pro
 complete -c keptalive -n '__keptalive_at ps' -l process -x -a '(__keptalive_processes | string replace -r "^\d+\t" "" | sort -u)' -d 'of processes of this name; * and ? as in the shell'
 complete -c keptalive -n '__keptalive_at ps' -l remote -x -a '(__fish_print_hostnames)' -d 'to this host, this port (:PORT), or both'
 complete -c keptalive -n '__keptalive_at ps' -l unprotected -d 'known to be unprotected; exit code 1 if there is one'
+complete -c keptalive -n '__keptalive_at ps' -l no-loopback -d 'not those within this machine, where nothing is forgotten'
 complete -c keptalive -n '__keptalive_at ps' -s a -l all -d 'listeners, half open ones and those in TIME-WAIT, too'
 complete -c keptalive -n '__keptalive_at ps' -l netns -x -a '(__keptalive_processes)' -d 'in the network namespace of this process'
 complete -c keptalive -n '__keptalive_at ps' -l exact -d 'idle, interval, count and user timeout, asked of the sockets where that is permitted'
