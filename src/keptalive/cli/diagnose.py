@@ -17,10 +17,11 @@ from keptalive.cli.output import escape, limit, print_json, wrapped
 from keptalive.cli.report_file import add_report_option, report_to
 from keptalive.cli.seconds import seconds
 from keptalive.diagnosis.evidence import Timers
-from keptalive.diagnosis.remedies import MEANINGS, as_python
+from keptalive.diagnosis.remedies import MEANINGS
 from keptalive.diagnosis.request import parse_header
 from keptalive.diagnosis.result import Diagnosis
 from keptalive.diagnosis.session import CONNECTIONS, EAGER, NO_PROXY, RATE, TIMEOUT, Session
+from keptalive.diagnosis.snippets import as_python
 from keptalive.errors import BadInput
 
 _EPILOG = """\
