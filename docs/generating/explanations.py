@@ -27,7 +27,7 @@ def explanations() -> str:
     ]
     names = ", ".join(f"`{cause}`" for cause in MAY_FOLLOW_A_LOSS)
     added = (
-        f"aiohttp sends a GET a second time by itself. If that is what failed, these say so: {names}. To `what` "
-        f'is added "{TRIED_BEFORE[0]}", to `hint` "{TRIED_BEFORE[1]} ...", and keepalive may help.'
+        f"aiohttp sends a GET a second time by itself. If that is what failed, these say so: {names}. To "
+        f'`what` is added "{TRIED_BEFORE[0]}", to `hint` "{TRIED_BEFORE[1]} ...", and keepalive may help.'
     )
     return "\n".join([*lines, "", *textwrap.wrap(added, 110, break_on_hyphens=False)]) + "\n"

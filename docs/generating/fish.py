@@ -9,7 +9,7 @@ from generating.grammar import Argument, Command
 _ACTIONS = {
     "file": "-r -F",
     "pid": "-x -a '(__keptalive_processes)'",
-    "process": "-x -a '(__keptalive_processes | string replace -r \"^\\d+\\t\" \"\" | sort -u)'",
+    "process": '-x -a \'(__keptalive_processes | string replace -r "^\\d+\\t" "" | sort -u)\'',
     "host": "-x -a '(__fish_print_hostnames)'",
 }
 

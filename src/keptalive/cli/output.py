@@ -14,7 +14,15 @@ from keptalive.errors import KeptaliveError
 from keptalive.escaping import escape
 
 __all__ = [
-    *("SCHEMA", "columns", "complain", "escape", "limit", "print_json", "room", "sentence", "table"),
+    "SCHEMA",
+    "columns",
+    "complain",
+    "escape",
+    "limit",
+    "print_json",
+    "room",
+    "sentence",
+    "table",
     "wrapped",
 ]
 

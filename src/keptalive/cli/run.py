@@ -19,8 +19,7 @@ _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.usage = (
-        "keptalive run [-h] [--policy POLICY] [--summary FILE] [-v]\n"
-        "                     -- CMD [ARG ...]"
+        "keptalive run [-h] [--policy POLICY] [--summary FILE] [-v]\n                     -- CMD [ARG ...]"
     )
     parser.add_argument(
         "--policy",

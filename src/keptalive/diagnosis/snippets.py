@@ -1,6 +1,6 @@
 """The code that holds a client with the policy which a diagnosis came to.
 
-Rule: a line a client, ready to be copied; no line has a limit that ends a slow answer, and none waits for ever.
+Rule: a line a client, ready to be copied. None has a limit that ends a slow answer, and none waits for ever.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ _CODE: dict[str, str] = {
     "aiohttp": "session = keptalive.hold("
     "aiohttp.ClientSession(timeout=aiohttp.ClientTimeout({limit})), policy)",
     "urllib3": "pools = keptalive.hold(urllib3.PoolManager(timeout={limit}), policy)",
-    "http.client": "connection = keptalive.hold("
-    "http.client.HTTPSConnection(host, timeout={limit}), policy)",
+    "http.client": "connection = keptalive.hold(http.client.HTTPSConnection(host, timeout={limit}), policy)",
     "boto3": 'client = keptalive.hold(boto3.client("lambda", config=Config(read_timeout={limit})), policy)',
     "openai": "client = keptalive.hold(openai.OpenAI(timeout={limit}), policy)",
     "any Python program": "keptalive.install(policy)",
@@ -28,7 +27,7 @@ _ANY_PROGRAM = "keptalive run --policy {policy} -- COMMAND ..."
 
 
 def code_for(policy: Policy | None, waited: float = 0.0) -> dict[str, str]:
-    """Return the lines that hold each client with *policy*, and wait twice the seconds *waited*, or longer."""
+    """Return the lines that hold each client with *policy*, and wait for twice *waited* seconds at least."""
     if policy is None:
         return {}
     limit = max(_LIMIT, math.ceil(2 * waited / 100) * 100)

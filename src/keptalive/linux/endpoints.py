@@ -36,9 +36,13 @@ def with_interface(recorded: bytes, index: int) -> bytes:
 
 def is_loopback(recorded: bytes) -> bool:
     """Tell whether an address is of this machine's loopback: 127.0.0.0/8 or ::1."""
-    if len(recorded) == 4:
-        return recorded[0] == 127
-    return recorded == _LOOPBACK or (recorded.startswith(_MAPPED) and recorded[12] == 127)
+    address = as_ipv4(recorded)
+    return address[0] == 127 if len(address) == 4 else address == _LOOPBACK
+
+
+def as_ipv4(recorded: bytes) -> bytes:
+    """Return an IPv4 address in an IPv6 socket as an IPv4 socket records it; others as they are."""
+    return recorded[len(_MAPPED) :] if recorded.startswith(_MAPPED) else recorded
 
 
 def matcher(written: str) -> Callable[[bytes, int], bool]:
