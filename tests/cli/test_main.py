@@ -72,7 +72,7 @@ def test_every_verb_has_help(verb: str) -> None:
 HELPS = [[], *([verb] for verb in frame.VERBS), *(["lab", verb] for verb in ("run", "relay", "faults"))]
 
 
-@pytest.mark.parametrize("words", HELPS, ids=" ".join)
+@pytest.mark.parametrize("words", HELPS, ids=lambda words: " ".join(words) or "front page")
 def test_every_help_fits_a_terminal(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

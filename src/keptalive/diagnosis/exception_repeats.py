@@ -28,7 +28,7 @@ def _is_aiohttps_second_try(frame: FrameType) -> bool:
     method = getattr(history[0], "method", None) if history else known.get("method")
     repeatable = method in frame.f_globals.get("IDEMPOTENT_METHODS", ())
     allowed = getattr(known.get("self"), "_retry_connection", False) is True
-    return repeatable and allowed and known.get("retry_persistent_connection") is False
+    return bool(repeatable and allowed and known.get("retry_persistent_connection") is False)
 
 
 def _frames(error: BaseException) -> Iterator[FrameType]:
