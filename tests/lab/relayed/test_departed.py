@@ -24,11 +24,14 @@ def forgotten(fault: str, count: int) -> Iterator[tuple[Lab, Pairs]]:
     with open_lab(fault, "relay") as lab, socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(PATIENCE)
         pairs = [connected(lab, listener) for _ in range(count)]
-        lab.expire_now()
-        yield lab, pairs
-        for pair in pairs:
-            for end in pair:
-                end.close()
+        with contextlib.ExitStack() as ends:
+            for client, server in pairs:
+                ends.enter_context(client)
+                ends.enter_context(server)
+                client.sendall(b"x")  # it stands at both of the relay's sockets
+                assert server.recv(1) == b"x"
+            lab.expire_now()
+            yield lab, pairs
 
 
 def leave(client: socket.socket) -> None:
