@@ -17,7 +17,7 @@ from keptalive.linux import netlink, processes
 from linux.confined import USER, confined
 from linux.holder import IPPROTO_MPTCP, Holder, holding, keepalive
 from linux.programs import IN_A_NAMESPACE, NOBODY, program
-from support import require, tcp_pair
+from support import missing, require, tcp_pair
 
 
 def _of(sock: socket.socket, connections: list[Connection]) -> Connection:
@@ -43,6 +43,35 @@ def test_both_ends_of_a_connection(family: socket.AddressFamily, host: str) -> N
         assert (mine.protected, mine.keepalive, mine.idle) == (True, True, None)
         assert mine.uid == os.geteuid()
         assert (other.timer, other.expires, other.protected, other.keepalive) == ("off", None, False, False)
+
+
+def _own_address() -> str:
+    """Return an address of this machine that is not loopback's."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError as error:
+            missing(f"no network: {error}")
+        return str(sock.getsockname()[0])
+
+
+def test_without_loopback() -> None:
+    """Connections within this machine are left out, whatever end or family; others stay."""
+    with (
+        tcp_pair() as inner,
+        tcp_pair(socket.AF_INET6) as inner6,
+        socket.create_server((_own_address(), 0)) as listener,
+        socket.create_connection(listener.getsockname()) as outer,
+    ):
+        both = [
+            {connection.inode for connection in list_connections(pid=os.getpid(), loopback=loopback)}
+            for loopback in (True, False)
+        ]
+        within = {os.fstat(sock.fileno()).st_ino for sock in (*inner, *inner6)}
+        other = os.fstat(outer.fileno()).st_ino
+
+    assert within | {other} <= both[0]
+    assert both[1] & (within | {other}) == {other}
 
 
 @pytest.mark.parametrize(

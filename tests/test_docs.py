@@ -69,6 +69,34 @@ def test_examples_run(page: Path, tmp_path: Path) -> None:
             thread.join()
 
     assert done.returncode == 0, done.stderr
+    # What a comment shows of a connection is printed: a loop over nothing would run as well.
+    assert done.stdout.count("on, idle ") >= code.count("on, idle ")
+
+
+def test_tests_of_the_lab_page_pass(tmp_path: Path) -> None:
+    """Those that a reader copies, by pytest, before a server that keeps its connections open."""
+    page = ROOT / "docs" / "howto" / "test-your-client-against-a-firewall.md"
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    code = "\n".join(block for block in blocks if "def test_" in block)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Anything) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            (tmp_path / "test_page.py").write_text(code.replace("8000", str(server.server_port)))
+            done = subprocess.run(
+                [sys.executable, "-m", "pytest", "-q", "test_page.py"],
+                cwd=tmp_path,
+                env=clean_environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=100,
+            )
+        finally:
+            server.shutdown()
+            thread.join()
+
+    assert f"{code.count('def test_')} passed" in done.stdout, done.stdout
 
 
 class _Anything(BaseHTTPRequestHandler):

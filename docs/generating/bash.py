@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from generating.grammar import Argument, Command
 
-# kind -> the shell's words for it; "words" and "" are answered in place
+# kind -> the shell's words for it; "words", "list" and "" are answered in place
 _ACTIONS = {
     "file": 'compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))',
     "pid": "__keptalive_pids",
@@ -28,14 +28,40 @@ __keptalive_words() {
     done
 }
 
+# Offer the words given for the last of several values with commas between them. What stands before a ":" or
+# "@" is no part of cur, and what stands behind one is a number, up to the comma. An "@" is replaced as well.
+__keptalive_list() {
+    local before= at= word
+    [[ ${COMP_WORDS[COMP_CWORD-1]} == @ ]] && at=@
+    if [[ $cur == *,* ]]; then
+        before=${cur%,*},
+    elif ((first < COMP_CWORD)); then
+        return
+    fi
+    for word; do
+        [[ $before$word == "$cur"* ]] && COMPREPLY+=("$at$before$word")
+    done
+}
+
+# Put into `places` the processes that this user may look into: others hide their program, and the kernel's
+# own threads run none.
+__keptalive_look() {
+    local place
+    for place in /proc/[0-9]*; do
+        [[ -e $place/exe ]] && places+=("$place")
+    done
+}
+
 __keptalive_pids() {
-    local processes=(/proc/[0-9]*)
-    __keptalive_words "${processes[@]#/proc/}"
+    local places=()
+    __keptalive_look
+    __keptalive_words "${places[@]#/proc/}"
 }
 
 __keptalive_processes() {
-    local names
-    mapfile -t names < <(cat /proc/[0-9]*/comm 2>/dev/null | sort -u)
+    local places=() names
+    __keptalive_look
+    mapfile -t names < <(cat /dev/null "${places[@]/%//comm}" 2>/dev/null | sort -u)
     __keptalive_words "${names[@]}"
 }
 
@@ -58,6 +84,13 @@ _keptalive() {
     # bash takes the "=" of --option=VALUE for a word.
     [[ $cur == = ]] && cur=
     [[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}
+    # And the ":" and "@" in a value: it begins at word $first, behind its option.
+    local first=$COMP_CWORD option
+    while ((first > 2)) && [[ ${COMP_WORDS[first]} == [:@] || ${COMP_WORDS[first-1]} == [:@] ]]; do
+        ((first--))
+    done
+    option=${COMP_WORDS[first-1]}
+    [[ $option == = ]] && option=${COMP_WORDS[first-2]}
     if ((COMP_CWORD == 1)); then
 """
 
@@ -68,10 +101,9 @@ _MIDDLE = r"""    # What follows -- or the first word that is no option is anoth
                 case "$command ${COMP_WORDS[at]}" in
                     *" --") ((at++)); break ;;
                     @TAKING@)
-                        # bash takes the ":" of a value for a word, too.
                         [[ ${COMP_WORDS[at+1]} == = ]] && ((at++))
                         ((at += 2))
-                        while [[ ${COMP_WORDS[at]} == : ]]; do ((at += 2)); done
+                        while [[ ${COMP_WORDS[at]} == [:@] ]]; do ((at += 2)); done
                         ;;
                     *" -"*) ((at++)) ;;
                     *) break ;;
@@ -115,15 +147,18 @@ def bash(commands: list[Command], verbs: Iterable[str]) -> str:
     taking = [f'"{c.name} {flag}"' for c in runners for one in c.options if one.value for flag in one.flags]
     middle = _MIDDLE.replace("@RUNNERS@", " | ".join(f'"{command.name}"' for command in runners))
     lines.append(middle.replace("@TAKING@", " | ".join(taking)).rstrip("\n"))
-    lines.append('    case "$command $prev" in')
-    for offer, names in _values(commands).items():
-        lines += [
-            f"        {' | '.join(names)})",
-            f"            {offer}",
-            "            return",
-            "            ;;",
-        ]
-    lines += ["    esac", "    case $command in"]
+    lists, others = _values(commands)
+    for of, offers in (("option", lists), ("prev", others)):
+        lines.append(f'    case "$command ${of}" in')
+        for offer, names in offers.items():
+            lines += [
+                f"        {' | '.join(names)})",
+                f"            {offer}",
+                "            return",
+                "            ;;",
+            ]
+        lines.append("    esac")
+    lines.append("    case $command in")
     for command in commands:
         flags = [flag for option in command.options for flag in option.flags]
         lines.append(f'        "{command.name}")')
@@ -138,21 +173,23 @@ def bash(commands: list[Command], verbs: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _values(commands: list[Command]) -> dict[str, list[str]]:
-    """Return what completes the values of which options, written "verb --option"."""
+def _values(commands: list[Command]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Return what completes the values of which options, written "verb --option": of lists, of others."""
+    lists: dict[str, list[str]] = {}
     values: dict[str, list[str]] = {}
     for command in commands:
         for option in command.options:
             if option.value and not option.optional:
                 names = [f'"{command.name} {flag}"' for flag in option.flags]
-                values.setdefault(_offer(option), []).extend(names)
-    return values
+                which = lists if option.kind == "list" else values
+                which.setdefault(_offer(option), []).extend(names)
+    return lists, values
 
 
 def _offer(argument: Argument) -> str:
     """Return the command that completes a value; ":" if there is nothing to offer."""
-    if argument.kind == "words":
-        return f"__keptalive_words {_one_a_word(argument.words)}"
+    if argument.kind in ("words", "list"):
+        return f"__keptalive_{argument.kind} {_one_a_word(argument.words)}"
     return _ACTIONS.get(argument.kind, ":")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from keptalive.diagnosis.exceptions import SENTENCES, TIME_LIMITS
+import textwrap
+
+from keptalive.diagnosis.exceptions import MAY_FOLLOW_A_LOSS, SENTENCES, TIME_LIMITS, TRIED_BEFORE
 
 
 def explanations() -> str:
@@ -23,4 +25,9 @@ def explanations() -> str:
             for cause, what, helps, hint in rows
         ),
     ]
-    return "\n".join(lines) + "\n"
+    names = ", ".join(f"`{cause}`" for cause in MAY_FOLLOW_A_LOSS)
+    added = (
+        f"aiohttp sends a GET a second time by itself. If that is what failed, these say so: {names}. To "
+        f'`what` is added "{TRIED_BEFORE[0]}", to `hint` "{TRIED_BEFORE[1]} ...", and keepalive may help.'
+    )
+    return "\n".join([*lines, "", *textwrap.wrap(added, 110, break_on_hyphens=False)]) + "\n"

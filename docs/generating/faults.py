@@ -31,7 +31,8 @@ kernel and the packet engine need root, or a machine that lets users make user n
 - **packet**: network namespaces, and between them a firewall of ours that sees, judges and records every
   packet. `--trace` shows its record.
 - **relay**: a process on loopback that ends TCP on both sides and counts segments. It needs no right at
-  all. The server never sees a client's probe.
+  all. The server never sees a client's probe. It looks now and then, so it forgets late, by up to a
+  thirtieth of the time, and never early: `idle-drop:5` is 5.0 to 5.2 s, and `keptalive probe` says so.
 
 One table of faults, clients and outcomes runs on every engine that can do a fault: `tests/lab/scenario.py`.
 

@@ -8,8 +8,8 @@ from generating.grammar import Argument, Command
 
 _ACTIONS = {
     "file": "-r -F",
-    "pid": "-x -a '(__fish_complete_pids)'",
-    "process": "-x -a '(__fish_complete_proc)'",
+    "pid": "-x -a '(__keptalive_processes)'",
+    "process": '-x -a \'(__keptalive_processes | string replace -r "^\\d+\\t" "" | sort -u)\'',
     "host": "-x -a '(__fish_print_hostnames)'",
 }
 
@@ -58,6 +58,27 @@ function __keptalive_first
     test (count (commandline -opc)) -eq 1
 end
 
+# Print number and name of the processes that this user may look into: others hide their program, and the
+# kernel's own threads run none.
+function __keptalive_processes
+    for place in (string match -r '^/proc/\d+$' -- /proc/*)
+        test -e $place/exe; or continue
+        begin
+            read -l name <$place/comm; and printf '%s\t%s\n' (string sub -s 7 -- $place) $name
+        end 2>/dev/null
+    end
+end
+
+# Print the words given, each behind what the list that is being typed holds before its last comma.
+function __keptalive_list
+    set -l before (string match -r '^.*,' -- (commandline -ct))
+    if set -q before[1]
+        printf '%s\n' $before$argv
+    else
+        printf '%s\n' $argv
+    end
+end
+
 complete -c keptalive -f
 complete -c keptalive -n __keptalive_first -s h -l help -d 'show this help message and exit'
 complete -c keptalive -n __keptalive_first -l version -d 'print the version'
@@ -104,6 +125,8 @@ def _flag(flag: str) -> str:
 def _offer(argument: Argument) -> str:
     if argument.kind == "words":
         return f"-x -a {_quoted(' '.join(argument.words))}"
+    if argument.kind == "list":
+        return f"-x -a {_quoted('(__keptalive_list ' + ' '.join(argument.words) + ')')}"
     return _ACTIONS.get(argument.kind, "-x")
 
 

@@ -23,8 +23,8 @@ _KINDS = {
     "ADDRESS": "host",
     "CMD": "command",
     "POLICY": "preset",
-    "FAULT": "fault",
-    "FAULT[,FAULT]": "fault",
+    "FAULT": "faults",
+    "FAULT[,FAULT]": "faults",
 }
 
 
@@ -36,7 +36,9 @@ class Argument:
     value: str  # how its value is called; "" if it takes none
     optional: bool  # the value may be left out
     repeats: bool
-    kind: str  # what it is completed with: "file", "pid", "process", "host", "command", "words" or ""
+    #: What it is completed with: "file", "pid", "process", "host", "command", "words", "list" (of words, with
+    #: commas between them) or "".
+    kind: str
     words: tuple[str, ...]
     help: str
 
@@ -97,8 +99,8 @@ def _argument(parser: argparse.ArgumentParser, action: argparse.Action) -> Argum
     kind = "words" if words else _KINDS.get(value, "")
     if kind == "preset":
         kind, words = "words", tuple(row.name for row in PRESETS if row.keepalive_helps)
-    if kind == "fault":
-        kind, words = "words", (*FAULTS, *(row.name for row in PRESETS))
+    if kind == "faults":
+        kind, words = "list", (*FAULTS, *(row.name for row in PRESETS))
     return Argument(
         tuple(action.option_strings),
         value,

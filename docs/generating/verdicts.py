@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 
 from keptalive.cli.exits import Exit
-from keptalive.diagnosis.remedies import MEANINGS, code_for
+from keptalive.diagnosis.remedies import MEANINGS
 from keptalive.diagnosis.result import Verdict
+from keptalive.diagnosis.snippets import code_for
 from keptalive.policy import Policy
 
 _HELPS = {True: "yes", False: "no", None: "that was not told"}

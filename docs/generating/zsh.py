@@ -8,8 +8,8 @@ from generating.grammar import Argument, Command
 
 _ACTIONS = {
     "file": "_files",
-    "pid": "_pids",
-    "process": "_process_names -a",
+    "pid": "_keptalive_pids",
+    "process": "_keptalive_names",
     "host": "_hosts",
 }
 
@@ -29,6 +29,29 @@ _keptalive() {
 """
 
 _LAST = r"""
+# Print the processes that this user may look into: others hide their program, and the kernel's own threads
+# run none.
+_keptalive_places() {
+    print -rl -- /proc/<->(Ne:'[[ -e $REPLY/exe ]]':)
+}
+
+_keptalive_pids() {
+    local place
+    local -a found_
+    for place in ${(f)"$(_keptalive_places)"}; do
+        found_+=("${place:t}:$(<$place/comm)")
+    done 2>/dev/null
+    _describe -t processes process found_
+}
+
+_keptalive_names() {
+    local expl
+    local -a places_ names_
+    places_=(${(f)"$(_keptalive_places)"})
+    names_=(${(fu)"$(cat /dev/null ${^places_}/comm 2>/dev/null)"})
+    _wanted processes-names expl 'process name' compadd -a names_
+}
+
 # Autoloaded from a directory of $fpath this is the function's body; sourced, it has to be registered.
 if [[ ${funcstack[1]} == _keptalive ]]; then
     _keptalive "$@"
@@ -136,6 +159,8 @@ def _positional(number: int, one: Argument) -> str:
 def _action(one: Argument) -> str:
     if one.kind == "words":
         return f"({' '.join(one.words)})"
+    if one.kind == "list":
+        return f"_sequence compadd - {' '.join(one.words)}"
     return _ACTIONS.get(one.kind, " ")
 
 

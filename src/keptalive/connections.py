@@ -60,6 +60,7 @@ def list_connections(
     owners: bool = True,
     netns_pid: int | None = None,
     everything: bool = False,
+    loopback: bool = True,
 ) -> list[Connection]:
     """Return the TCP connections of this machine: of this thread's network namespace.
 
@@ -72,6 +73,8 @@ def list_connections(
     owners: False skips the search for owners in /proc, which takes most of the time.
     netns_pid: in the network namespace of this process.
     everything: listeners, half open connections and those in TIME-WAIT as well.
+    loopback: False leaves out those within this machine, at 127.0.0.0/8 or ::1, where no
+        firewall forgets anything.
 
     Sorted by owner if owners are searched for, else as the kernel lists them. Raises
     NotSupported (not Linux), NoSuchProcess, NotPermitted, and BadInput if *remote*
@@ -87,6 +90,7 @@ def list_connections(
             owners=owners,
             netns_pid=netns_pid,
             everything=everything,
+            loopback=loopback,
         )
     )
 

@@ -17,7 +17,7 @@ from operator import itemgetter
 
 from keptalive.errors import NoSuchProcess, NotPermitted
 from keptalive.linux import netlink, sock_diag
-from keptalive.linux.endpoints import matcher
+from keptalive.linux.endpoints import is_loopback, matcher
 from keptalive.protection import SOON, Facts, Settings, judge
 from keptalive.tcp_states import state_name
 
@@ -141,6 +141,7 @@ def survey(
     owners: bool = True,
     netns_pid: int | None = None,
     everything: bool = False,
+    loopback: bool = True,
 ) -> Survey:
     """Look at the connections once. Arguments, order and errors as for list_connections()."""
     wanted = None if pid is None and process is None else _wanted(pid, process)
@@ -159,6 +160,9 @@ def survey(
     if remote is not None:
         matches = matcher(remote)
         found.keep(lambda row: matches(row[4], row[1]))
+    if not loopback:
+        known = Memo(is_loopback)
+        found.keep(lambda row: not (known[row[3]] or known[row[4]]))
     if exact:
         found.ask()
     if unprotected:

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,19 +29,25 @@ PATIENCE = 60.0  # s for a shell on a busy machine
 UNIQUE = [
     ("pr", ["probe"]),
     ("ps --unp", ["ps", "--unprotected"]),
-    ("ps --no", ["ps", "--no-owner"]),
+    ("ps --no-o", ["ps", "--no-owner"]),
     ("lab fau", ["lab", "faults"]),
     ("lab run --eng", ["lab", "run", "--engine"]),
     ("lab run --engine rel", ["lab", "run", "--engine", "relay"]),
     ("demo --policy forti", ["demo", "--policy", "fortigate"]),
     ("lab run --fault idle-dr", ["lab", "run", "--fault", "idle-drop"]),
     ("lab relay --fault cisco", ["lab", "relay", "--fault", "cisco-asa"]),
+    ("lab run --fault idle-drop:5,outa", ["lab", "run", "--fault", "idle-drop:5,outage"]),
+    ("lab relay --fault blackhole@5,nat-r", ["lab", "relay", "--fault", "blackhole@5,nat-rebind"]),
     ("completion fi", ["completion", "fish"]),
     ("run --policy cisco", ["run", "--policy", "cisco-asa"]),
     ("run --summary some-uniq", ["run", "--summary", "some-unique-file"]),
     ("run -- own-unique-prog", ["run", "--", "own-unique-program"]),
     ("run own-unique-prog", ["run", "own-unique-program"]),
     ("run --policy 60:15:9 -v own-unique-prog", ["run", "--policy", "60:15:9", "-v", "own-unique-program"]),
+    (
+        "lab run --fault idle-drop:5,outage@2-3 -- own-unique-prog",
+        ["lab", "run", "--fault", "idle-drop:5,outage@2-3", "--", "own-unique-program"],
+    ),
     (
         "lab run --fault idle-drop:5 -- own-unique-prog",
         ["lab", "run", "--fault", "idle-drop:5", "--", "own-unique-program"],
@@ -241,6 +247,72 @@ def test_bash_expands_nothing_that_another_process_says(place: Path) -> None:
 
     assert given == ["ps", "--process", "zown$(>mark)"]
     assert not mark.exists()
+
+
+def _pids_in_bash(place: Path, cur: str) -> list[str]:
+    code = f"source {FILES / 'keptalive.bash'}; cur={cur}; __keptalive_pids; printf '%s\\n' ${{COMPREPLY[@]}}"
+    done = subprocess.run(
+        ["bash", "-c", code], env=shell_environment(place), capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
+def _pids_in_zsh(place: Path, cur: str) -> list[str]:
+    code = f"compdef() {{ }}; source {FILES / '_keptalive'}; _keptalive_places"
+    done = subprocess.run(
+        ["zsh", "-f", "-c", code], env=shell_environment(place), capture_output=True, text=True, check=True
+    )
+    return [line.removeprefix("/proc/") for line in done.stdout.split() if line.startswith(f"/proc/{cur}")]
+
+
+def _pids_in_fish(place: Path, cur: str) -> list[str]:
+    return fish_offers(place, f"attach {cur}")
+
+
+@pytest.mark.parametrize(
+    ("shell_name", "offered"), [("bash", _pids_in_bash), ("zsh", _pids_in_zsh), ("fish", _pids_in_fish)]
+)
+def test_only_processes_that_run_a_program_are_offered(
+    shell_name: str, offered: Callable[[Path, str], list[str]], place: Path
+) -> None:
+    """Not one that has ended and was not waited for, which has no more of one than the kernel's threads."""
+    require(shutil.which(shell_name), f"{shell_name} is not installed")
+    with (
+        subprocess.Popen([place / "own-unique-proc", "600"]) as running,
+        subprocess.Popen(["true"]) as ended,
+    ):
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+        try:
+            found = [offered(place, str(process.pid)) for process in (running, ended)]
+        finally:
+            running.kill()
+
+    assert str(running.pid) in found[0]
+    assert str(ended.pid) not in found[1]
+
+
+def test_the_line_for_bashrc(place: Path) -> None:
+    """A shell that finds no keptalive begins without a word."""
+    help_ = subprocess.run(
+        [sys.executable, "-m", "keptalive", "completion", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
+    ).stdout
+    line = help_[help_.index("echo '") : help_.index("  zsh ")]
+    for command in (line, ". .bashrc"):
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=place,
+            env=shell_environment(place),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.stdout, done.stderr) == ("", "")
+
+    assert "keptalive completion bash" in (place / ".bashrc").read_text()
 
 
 @pytest.mark.parametrize(

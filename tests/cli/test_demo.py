@@ -91,6 +91,18 @@ def test_the_table_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> No
     assert demo._as_text(_arms()) == wide
 
 
+def test_the_scene_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever reason the lab has for its engine."""
+    reason = "the first engine that can do idle-drop and works here"
+    lab = SimpleNamespace(engine="kernel", engine_reason=reason)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(demo, "clients_missing", lambda: ["requests", "httpx", "aiohttp"])
+    engine = demo._scene(lab, Policy()).splitlines()[3:]  # type: ignore[arg-type]
+
+    assert " ".join(engine).startswith(f"Engine: kernel ({reason}).")
+    assert max(map(len, engine)) <= 60
+
+
 def test_what_is_not_shown_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients that are not installed, and a default policy that does not hold here."""
     monkeypatch.delenv("KEPTALIVE_POLICY", raising=False)

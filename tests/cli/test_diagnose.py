@@ -147,6 +147,8 @@ def test_as_wide_as_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     lines = verb.as_text(conclude(Evidence(SHAPE, None, None)))
     monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
+    assert verb.as_text(conclude(Evidence(SHAPE, None, None))) == lines  # as COLUMNS says
+    monkeypatch.delenv("COLUMNS")
     wide = verb.as_text(conclude(Evidence(SHAPE, None, None)))
 
     assert max(len(part) for line in lines for part in line.split("\n")) <= 60 < max(map(len, wide))

@@ -39,6 +39,8 @@ def test_version() -> None:
     [
         (["prob"], "there is no verb 'prob': did you mean probe?"),
         (["fire"], "there is no verb 'fire': keptalive --help lists them"),
+        (["explain"], "there is no verb 'explain': in Python it is keptalive.explain(error)"),
+        (["rescue"], "there is no verb 'rescue': that is keptalive attach PID"),
         (["demo", "--policy", "azure-bl"], "did you mean the preset azure-lb?"),
     ],
 )
@@ -65,6 +67,44 @@ def test_every_verb_has_help(verb: str) -> None:
 
     assert all(action.help for action in parser._actions)
     assert keptalive(verb, "--help").returncode == 0
+
+
+HELPS = [[], *([verb] for verb in frame.VERBS), *(["lab", verb] for verb in ("run", "relay", "faults"))]
+
+
+@pytest.mark.parametrize("words", HELPS, ids=lambda words: " ".join(words) or "front page")
+def test_every_help_fits_a_terminal(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of eighty columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        frame.main([*words, "--help"])
+
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
+
+
+def test_the_front_page_in_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A verb's words go on below their beginning."""
+    monkeypatch.setenv("COLUMNS", "60")
+    with pytest.raises(SystemExit):
+        frame.main(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    demo = next(i for i, line in enumerate(lines) if line.startswith("  demo "))
+
+    assert lines[demo + 1].startswith(" " * 14 + lines[demo + 1].lstrip()[:5])
+    assert " ".join(" ".join(lines[demo : demo + 3]).split()).startswith(f"demo {frame.VERBS['demo']}")
+
+
+def test_a_text_is_as_wide_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """COLUMNS counts where there is no terminal, too; without it a line stays whole."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    text = "word " * 40
+    assert output.wrapped(text) == text
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, output.wrapped(text).splitlines())) <= 80
 
 
 def test_an_unknown_verb_and_an_unknown_option() -> None:

@@ -240,6 +240,8 @@ def test_exit_codes(mixed: Holder) -> None:
 
     assert _exit(*here)[0] == Exit.OK
     assert _exit(*here, "--unprotected")[0] == Exit.PROBLEM
+    assert _exit(*here, "--unprotected", "--no-loopback")[0] == Exit.OK  # all of them are within the machine
+    assert ps(*here, "--no-loopback").startswith("0 connections")
     assert _exit(*here, "--unprotected", "--remote", "192.0.2.1")[0] == Exit.OK
     assert _exit("-p", str(NOBODY)) == (Exit.USAGE, f"keptalive: there is no process {NOBODY}\n")
     assert _exit("-p", "x")[0] == Exit.USAGE

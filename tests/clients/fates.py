@@ -111,12 +111,17 @@ class Fates:
 def full_listener() -> list[socket.socket]:
     """Return a listener whose queue is full, so that Linux drops attempts to connect; and what fills it."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+    return [listener, *fill(listener)]
+
+
+def fill(listener: socket.socket) -> list[socket.socket]:
+    """Fill the queue of a listener that has room for one; return what fills it."""
     waiting = [socket.socket() for _ in range(3)]
     for sock in waiting:
         sock.setblocking(False)
         sock.connect_ex(listener.getsockname())
-    select.select([], waiting[:1], [], 10)  # one is in the queue, which has room for one
-    return [listener, *waiting]
+    select.select([], waiting[:1], [], 10)
+    return waiting
 
 
 async def _read_request(reader: asyncio.StreamReader) -> None:

@@ -134,3 +134,22 @@ def test_any_text_is_an_end_or_refused(text: str) -> None:
             assert "\n" not in str(error)
             return
     assert found(bytes(4), 1) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("address", "loopback"),
+    [
+        (_v4("127.0.0.1"), True),
+        (_v4("127.255.0.3"), True),
+        (_v4("128.0.0.1"), False),
+        (_v4("0.0.0.0"), False),
+        (_v6("::1"), True),
+        (_v6("::ffff:127.0.0.1"), True),
+        (_v6("::ffff:192.0.2.1"), False),
+        (_v6("7f00::1"), False),
+        (endpoints.with_interface(_v6("fe80::1"), 1), False),
+    ],
+)
+def test_loopback(address: bytes, loopback: bool) -> None:
+    """Of this machine alone, in either family, and of IPv4 in an IPv6 socket."""
+    assert endpoints.is_loopback(address) is loopback

@@ -21,8 +21,8 @@ from keptalive.sockets import SocketState
 # Seconds between two looks. Keepalive does not matter to a connection younger than that.
 _PAUSE = 1.0
 
-# The parts of a line: where it is too long for the terminal, each is a line of its own.
-_PARTS = ("{:15}  {:>7}  {:>4}", "{:>21}  {:>21}", "{:24}  {}")
+# The parts of a line: where it is too long for the terminal, the last, or each, is a line of its own.
+_PARTS = ("{:15}  {:>7}  {:>4}", "{:21}  {:21}", "{:24}  {}")
 _HEADER = (
     _PARTS[0].format("PROCESS", "PID", "FD"),
     _PARTS[1].format("LOCAL", "REMOTE"),
@@ -88,7 +88,7 @@ class _Shown:
     def __init__(self, args: argparse.Namespace) -> None:
         self._json, self._follow = args.json, args.follow
         self._indent = None if args.follow else 2
-        self._begun = self._folded = False
+        self._begun, self._whole = False, len(_PARTS)
         self._inodes: set[int] = set()
         self._changed: set[int] = set()
         self.failed: set[int] = set()
@@ -105,11 +105,9 @@ class _Shown:
         if news:
             lines = list(map(_parts, news))
             if not self._begun:
-                width = room(sys.stdout)
-                self._folded = width is not None and max(map(len, map("  ".join, [_HEADER, *lines]))) > width
                 lines.insert(0, _HEADER)
-            between = "\n    " if self._folded else "  "
-            print("\n".join(map(between.join, lines)), flush=True)
+                self._whole = _together(lines, room(sys.stdout))
+            print("\n".join(_folded(line, self._whole) for line in lines), flush=True)
             self._begun = True
         for error in refused.values():
             complain(error, as_json=False)
@@ -152,6 +150,19 @@ class _Shown:
 def _document(looks: list[Look], refusals: dict[int, KeptaliveError]) -> dict[str, Any]:
     refused = [{"pid": pid, "error": sentence(e), "hint": e.hint} for pid, e in refusals.items()]
     return {"schema": SCHEMA, "sockets": [_row(look) for look in looks], "refused": refused}
+
+
+def _together(lines: list[tuple[str, ...]], width: int | None) -> int:
+    """Return how many parts of a line stand side by side: as many as fit."""
+    if width is None:
+        return len(_PARTS)
+    fitting = (n for n in (3, 2) if all(len("  ".join(line[:n]).rstrip()) <= width for line in lines))
+    return next(fitting, 1)
+
+
+def _folded(parts: tuple[str, ...], whole: int) -> str:
+    """Return a line whose first *whole* parts stand side by side, the others below them."""
+    return "\n    ".join(["  ".join(parts[:whole]).rstrip(), *(part.rstrip() for part in parts[whole:])])
 
 
 def _parts(look: Look) -> tuple[str, ...]:

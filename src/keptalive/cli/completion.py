@@ -15,7 +15,8 @@ _FILES = {"bash": "keptalive.bash", "zsh": "_keptalive", "fish": "keptalive.fish
 
 _EPILOG = """\
 Now and for every shell to come:
-  bash  echo 'source <(keptalive completion bash)' >> ~/.bashrc
+  bash  echo 'command -v keptalive >/dev/null &&
+          source <(keptalive completion bash)' >> ~/.bashrc
   zsh   keptalive completion zsh > "${fpath[1]}/_keptalive", before compinit
   fish  keptalive completion fish > ~/.config/fish/completions/keptalive.fish
 """

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from keptalive.cli.exits import Exit
-from keptalive.cli.output import columns, escape, print_json, table
+from keptalive.cli.output import columns, escape, print_json, table, wrapped
 from keptalive.environment import VARIABLE
 from keptalive.lab import Lab, open_lab
 from keptalive.lab.demonstration import Arm, clients_missing, demonstrate
@@ -98,7 +98,8 @@ def _scene(lab: Lab, policy: Policy) -> str:
         f"A firewall on this machine forgets connections idle for {IDLE_TIMEOUT} s, and tells nobody.\n"
         f"An endpoint behind it answers after {RESPONSE_AFTER:g} s. Each client asks twice at once:\n"
         f"plain, and held with idle {policy.idle} s, interval {policy.interval} s, count {policy.count}.\n"
-        f"Engine: {lab.engine} ({escape(lab.engine_reason)}).\n" + "".join(map("{}\n".format, _notes()))
+        f"{wrapped(f'Engine: {lab.engine} ({escape(lab.engine_reason)}).')}\n"
+        + "".join(f"{wrapped(note)}\n" for note in _notes())
     )
 
 
@@ -149,7 +150,8 @@ def _verdict(arms: list[Arm], policy: Policy, ok: bool) -> str:
     if policy.idle >= IDLE_TIMEOUT:
         late = f"idle {policy.idle} s is too long for a firewall that forgets after {IDLE_TIMEOUT} s"
         return f"{counts}\nNo wonder: {late}."
-    return f"{counts}\nThat is not what keepalive promises: on this machine, with this policy, it failed."
+    failed = "That is not what keepalive promises: on this machine, with this policy, it failed."
+    return f"{counts}\n{wrapped(failed)}"
 
 
 @contextmanager

@@ -13,22 +13,25 @@ from pathlib import Path
 
 from keptalive.cli.diagnose_watch import watch
 from keptalive.cli.exits import Exit
-from keptalive.cli.output import columns, escape, print_json, wrapped
+from keptalive.cli.output import escape, limit, print_json, wrapped
 from keptalive.cli.report_file import add_report_option, report_to
 from keptalive.cli.seconds import seconds
 from keptalive.diagnosis.evidence import Timers
-from keptalive.diagnosis.remedies import MEANINGS, as_python
+from keptalive.diagnosis.remedies import MEANINGS
 from keptalive.diagnosis.request import parse_header
 from keptalive.diagnosis.result import Diagnosis
 from keptalive.diagnosis.session import CONNECTIONS, EAGER, NO_PROXY, RATE, TIMEOUT, Session
+from keptalive.diagnosis.snippets import as_python
 from keptalive.errors import BadInput
 
 _EPILOG = """\
-It sends the same request over two connections at once, one plain, one held by keepalive, and asks what still
-waits in the end whether it is alive. Meanwhile it measures the path's idle timeout. Secrets of the request
-(headers' values, user names, query, body) are in no output.
+It sends the same request over two connections at once, one plain, one held by
+keepalive, and asks what still waits in the end whether it is alive. Meanwhile
+it measures the path's idle timeout. Secrets of the request (headers' values,
+user names, query, body) are in no output.
 
-Exit codes: 0 nothing is lost; 1 it found what kills the request; 5 it could not be told.
+Exit codes: 0 nothing is lost; 1 it found what kills the request; 5 it could
+not be told.
 """
 _EXITS = {"fine": Exit.OK, "problem": Exit.PROBLEM, "unknown": Exit.UNKNOWN}
 _WIDTH = 100  # columns of text, where no terminal is narrower
@@ -38,7 +41,6 @@ _HELPS = {True: "yes", False: "no", None: "not told"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.epilog = _EPILOG
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("url", metavar="URL", help="what to request")
     request = parser.add_argument_group("the request")
     request.add_argument("-X", "--method", help="default: GET, with --data POST")
@@ -164,7 +166,7 @@ def _file(name: str) -> bytes:
 def as_text(diagnosis: Diagnosis) -> list[str]:
     """Return the diagnosis as lines for people."""
     evidence, policy = diagnosis.evidence, diagnosis.policy
-    width = min(_WIDTH, columns(sys.stdout)) if sys.stdout.isatty() else _WIDTH
+    width = min(_WIDTH, limit(sys.stdout) or _WIDTH)
     lines = [f"{escape(evidence.request.method)} {escape(evidence.request.url)}: {diagnosis.verdict}"]
     if evidence.interrupted:
         lines.append(f"Interrupted after {evidence.seconds:.1f} s. What is known so far:")

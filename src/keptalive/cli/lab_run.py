@@ -30,8 +30,9 @@ def add_parser(verbs: Any) -> None:
         allow_abbrev=False,
     )
     parser.usage = (
-        "keptalive lab run [-h] [--fault FAULT[,FAULT]] [--engine {kernel,packet,relay}]\n"
-        "                         [--speed N] [--trace] -- CMD [ARG ...]"
+        "keptalive lab run [-h] [--fault FAULT[,FAULT]]\n"
+        "                         [--engine {kernel,packet,relay}] [--speed N] [--trace]\n"
+        "                         -- CMD [ARG ...]"
     )
     parser.add_argument(
         "--fault",

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 # verb -> what it does, in the order of the help
 VERBS = {
-    "demo": "a firewall that forgets, a slow endpoint: plain clients lose the answer, held ones get it",
-    "ps": "the TCP connections of this machine: owner, timer, protected or not",
+    "demo": "a firewall that forgets: plain clients lose, held ones do not",
+    "ps": "this machine's TCP connections: owner, timer, protected or not",
     "attach": "turn keepalive on for the connections of a running program",
-    "run": "run any program with keepalive on every connection of its process tree",
-    "probe": "how long a connection on a path may be idle, and what happens then",
-    "diagnose": "what kills a long request, and whether keepalive helps: plain and held at once",
-    "serve": "the far end of a path that you own: an idle listener and a slow endpoint",
+    "run": "run any program, with keepalive on its whole process tree",
+    "probe": "how long a path lets a connection be idle, and what happens then",
+    "diagnose": "what kills a long request, and whether keepalive helps",
+    "serve": "the far end of a path of yours: idle listener, slow endpoint",
     "lab": "the firewall that forgets, for your own tests",
     "completion": "what teaches bash, zsh or fish to complete all of this",
 }
@@ -37,7 +37,18 @@ _HINTS = {
     "serve": "a port follows --port: keptalive serve --port {}",
 }
 
-SUMMARY = "TCP keepalive for every program: hold, see, rescue, measure, explain, reproduce."
+# word -> where that is, which is no verb: each of them is in the summary, or is a function of the library
+_ELSEWHERE = {
+    "hold": "in Python it is keptalive.hold(client); for any other program, keptalive run -- CMD",
+    "install": "in Python it is keptalive.install(); for any other program, keptalive run -- CMD",
+    "explain": "in Python it is keptalive.explain(error); for a URL, keptalive diagnose URL",
+    "see": "that is keptalive ps",
+    "rescue": "that is keptalive attach PID",
+    "measure": "that is keptalive probe HOST",
+    "reproduce": "that is keptalive lab run -- CMD",
+}
+
+SUMMARY = "TCP keepalive for any program: hold, see, rescue, measure, explain, reproduce."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _no_verb(word: str) -> str:
+    if word in _ELSEWHERE:
+        return f"there is no verb {word!r}: {_ELSEWHERE[word]}"
     from keptalive.spelling import similar
 
     guess = similar(word, VERBS)
@@ -67,6 +80,10 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_columns() - 2)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Keep lines as they are, but for those that are too long."""
+        return "\n".join(indent + part for line in text.splitlines() for part in _broken(line, width))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -163,6 +180,16 @@ def _front_page() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"keptalive {__version__}")
     parser.add_argument("verb", nargs="?", choices=list(VERBS), metavar="VERB", help=argparse.SUPPRESS)
     return parser
+
+
+def _broken(line: str, width: int) -> list[str]:
+    """Return a line as several, if it is too long: what stands in its last column stays there."""
+    if len(line) <= width:
+        return [line]
+    import textwrap  # as argparse itself does, for whoever asks for help
+
+    column = line.rfind("  ") + 2 if "  " in line else 0
+    return textwrap.wrap(line, width, subsequent_indent=" " * column, break_on_hyphens=False)
 
 
 def _sentence(text: str) -> str:

@@ -13,7 +13,18 @@ from collections.abc import Iterable, Sequence
 from keptalive.errors import KeptaliveError
 from keptalive.escaping import escape
 
-__all__ = ["SCHEMA", "columns", "complain", "escape", "print_json", "room", "sentence", "table", "wrapped"]
+__all__ = [
+    "SCHEMA",
+    "columns",
+    "complain",
+    "escape",
+    "limit",
+    "print_json",
+    "room",
+    "sentence",
+    "table",
+    "wrapped",
+]
 
 TYPE_CHECKING = False  # type checkers take it for true; importing typing for it would cost 5 ms
 if TYPE_CHECKING:
@@ -55,17 +66,22 @@ def columns(stream: TextIO) -> int:
 
 
 def wrapped(line: str) -> str:
-    """Return a line of text broken between words where stdout is a terminal: others take it as it is."""
-    width = columns(sys.stdout)
-    if not sys.stdout.isatty() or len(line) <= width:
+    """Return a line of text broken between words where stdout has a width: others take it as it is."""
+    width = limit(sys.stdout)
+    if width is None or len(line) <= width:
         return line
     import textwrap
 
     return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 
+def limit(stream: TextIO) -> int | None:
+    """Return how wide a text may be: the terminal, or COLUMNS without one; None where nothing limits it."""
+    return columns(stream) if stream.isatty() or "COLUMNS" in os.environ else None
+
+
 def room(stream: TextIO) -> int | None:
-    """Return how many columns a line may have: those of the terminal, None where nothing limits it."""
+    """Return how many columns a table may have: the terminal's; None for a file, whose rows stay whole."""
     return columns(stream) if stream.isatty() else None
 
 

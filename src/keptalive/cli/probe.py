@@ -23,11 +23,13 @@ from keptalive.probing.signatures import SENTENCES
 from keptalive.probing.target import parse_target, split_target
 
 _EPILOG = """\
-It opens a few dozen connections, leaves them idle, each for a time of its own, and asks each with a TCP
-keepalive probe whether it is still alive. Nothing else is sent. Takes little more than the timeout itself.
+It opens a few dozen connections, leaves them idle, each for a time of its own,
+and asks each with a TCP keepalive probe whether it is still alive. Nothing
+else is sent. Takes little more than the timeout itself.
 
-Exit codes: 0 the path allows the longest silence tried, or the server closed first; 1 it forgets, or there is
-no connection to be had; 5 it could not be told.
+Exit codes: 0 the path allows the longest silence tried, or the server closed
+first; 1 it forgets, or there is no connection to be had; 5 it could not be
+told.
 """
 
 _FINE = ("outlived", "closed-by-peer", "kept-alive-by-peer")
@@ -42,7 +44,6 @@ _SHOW_EVERY = 10.0  # s between lines of progress where no terminal overwrites t
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.epilog = _EPILOG
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "target", metavar="HOST[:PORT]", help="where to connect to; the port is 443 if none is given"
     )

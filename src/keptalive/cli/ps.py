@@ -39,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--unprotected", action="store_true", help="known to be unprotected; exit code 1 if there is one"
     )
     only.add_argument(
+        "--no-loopback", action="store_true", help="not those within this machine, where nothing is forgotten"
+    )
+    only.add_argument(
         "-a", "--all", action="store_true", help="listeners, half open ones and those in TIME-WAIT, too"
     )
     only.add_argument(
@@ -74,6 +77,7 @@ def run(args: argparse.Namespace) -> Exit:
         owners=not args.no_owner,
         netns_pid=args.netns,
         everything=args.all,
+        loopback=not args.no_loopback,
     )
     if args.watch is not None:
         from keptalive.cli.ps_watch import watch

@@ -18,7 +18,9 @@ _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.usage = "keptalive run [-h] [--policy POLICY] [--summary FILE] [-v] -- CMD [ARG ...]"
+    parser.usage = (
+        "keptalive run [-h] [--policy POLICY] [--summary FILE] [-v]\n                     -- CMD [ARG ...]"
+    )
     parser.add_argument(
         "--policy",
         metavar="POLICY",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from keptalive.diagnosis.exception_chain import chain, members
 from keptalive.diagnosis.exception_numbers import Cause, Doing, Sign, name_of, sign_in_words
+from keptalive.diagnosis.exception_repeats import tried_before
 from keptalive.diagnosis.exception_signs import sign
 from keptalive.errors import UnknownTarget
 
@@ -54,6 +55,8 @@ def explain(error: BaseException) -> Explanation | None:
     what, helps, hint = _words(found)
     if found.number is not None and _claims_a_time_limit(error):
         hint = f"{type(error).__name__} is the client's name for it: no time limit of its own ran out. {hint}"
+    if found.cause in MAY_FOLLOW_A_LOSS and tried_before(error):
+        what, helps, hint = f"{what}; {TRIED_BEFORE[0]}", True, f"{TRIED_BEFORE[1]} {hint}"
     return Explanation(found.cause, what, hint, helps, found.number)
 
 
@@ -218,6 +221,17 @@ TIME_LIMITS: dict[Doing | None, tuple[str, bool, str]] = {
         f"A slow server looks the same from here as a path that has forgotten the connection: {_DIAGNOSE}.",
     ),
 }
+
+#: What may become of the second try of a request that its client repeats by itself.
+MAY_FOLLOW_A_LOSS: tuple[Cause, ...] = (
+    *("client-timeout", "no-answer", "refused", "unreachable", "no-connection", "no-such-host"),
+    *("path-died-or-no-answer", "unreachable-or-path-died"),
+)
+#: What is added to `what` and `hint` then. That first connection may have been closed as well as forgotten.
+TRIED_BEFORE = (
+    "it was a second try: an earlier connection of this request had been lost",
+    f"Why the first was lost the client did not keep: {_DIAGNOSE}. Of the second:",
+)
 
 
 def _words(found: Sign) -> tuple[str, bool, str]:

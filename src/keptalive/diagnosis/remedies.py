@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from keptalive.diagnosis.result import Step, Verdict
-from keptalive.policy import Policy
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,9 @@ _ANSWER_EARLIER = _step(
     "(a streamed response, server-sent events with comments).",
 )
 _READ_TIMEOUT = _step(
-    "client", "Give the request a read timeout, so that a lost answer ends in an error and not in waiting."
+    "client",
+    "Give the request a read timeout that is longer than its slowest answer: what is lost all the same then "
+    "ends in an error and not in waiting.",
 )
 
 MEANINGS: dict[Verdict, Meaning] = {
@@ -283,34 +284,3 @@ def answered(status: int, *, at_once: bool) -> str | None:
     when = " at once" if at_once else ""
     question = "are its credentials missing?" if status in (401, 403) else "is this the request you meant?"
     return f"the server answered {status}{when}: {question}"
-
-
-#: Clients, and how each is held, once `policy` is there; boto3 and openai give up before a slow answer comes.
-_CODE: dict[str, str] = {
-    "requests": "session = keptalive.hold(requests.Session(), policy)",
-    "httpx": "client = keptalive.hold(httpx.Client(timeout=None), policy)",
-    "aiohttp": "session = keptalive.hold(aiohttp.ClientSession(), policy)",
-    "urllib3": "pools = keptalive.hold(urllib3.PoolManager(), policy)",
-    "http.client": "connection = keptalive.hold(http.client.HTTPSConnection(host), policy)",
-    "boto3": 'client = keptalive.hold(boto3.client("lambda", config=Config(read_timeout=900)), policy)',
-    "openai": "client = keptalive.hold(openai.OpenAI(timeout=900), policy)",
-    "any Python program": "keptalive.install(policy)",
-}
-_ANY_PROGRAM = "keptalive run --policy {policy} -- COMMAND ..."
-
-
-def code_for(policy: Policy | None) -> dict[str, str]:
-    """Return the lines of code that hold each client with *policy*."""
-    if policy is None:
-        return {}
-    return {
-        "first": f"policy = {as_python(policy)}",
-        **_CODE,
-        "any other program": _ANY_PROGRAM.format(policy=policy),
-    }
-
-
-def as_python(policy: Policy) -> str:
-    """Return a policy as one writes it in Python."""
-    timeout = "" if policy.user_timeout is None else f", user_timeout={policy.user_timeout:g}"
-    return f"keptalive.Policy(idle={policy.idle}, interval={policy.interval}, count={policy.count}{timeout})"

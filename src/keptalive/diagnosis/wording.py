@@ -12,8 +12,9 @@ from collections.abc import Iterator
 
 from keptalive.diagnosis.evidence import Arm, Control, Evidence
 from keptalive.diagnosis.fates import Fate, fate, forgets, last_silence
-from keptalive.diagnosis.remedies import AT_ONCE, INTERRUPTED, MEANINGS, answered, code_for
+from keptalive.diagnosis.remedies import AT_ONCE, INTERRUPTED, MEANINGS, answered
 from keptalive.diagnosis.result import Diagnosis, Verdict
+from keptalive.diagnosis.snippets import code_for
 from keptalive.diagnosis.verdicts import Ruling, judge
 from keptalive.errors import PolicyError
 from keptalive.policy import Policy
@@ -36,7 +37,7 @@ def conclude(evidence: Evidence) -> Diagnosis:
         keepalive_helps=meaning.helps,
         policy=policy,
         steps=INTERRUPTED if evidence.interrupted and ruling.verdict == "cannot-tell" else meaning.steps,
-        code=code_for(policy),
+        code=code_for(policy, evidence.seconds),
         also_possible=ruling.also,
         evidence=evidence,
     )

@@ -18,8 +18,8 @@ class LabEvent(NamedTuple):
     #: "expired": a flow was forgotten. The packet engine tells each packet's fate besides: "probe" and
     #: "answer" (to a probe), "reset" (an RST), "passed" (any other), "dropped", "taken" and "closed" (by a
     #: proxy), "rebound" (a flow has another port); and when "blackhole", "outage" and "state-lost" happen.
-    #: The relay tells of RSTs and FINs of its own ("reset", "closed"), when it is "full", and when the server
-    #: cannot be reached ("unreached").
+    #: The relay tells of RSTs and FINs of its own ("reset", "closed"), when it is "full", when the server
+    #: cannot be reached ("unreached"), and when it lets go of what the server still has ("released").
     kind: str
     detail: str
     sender: str = ""  # whose packet it was: "client", "server" or "firewall"; "" where it was none

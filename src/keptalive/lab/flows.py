@@ -82,6 +82,11 @@ class Flow:
         return " > ".join(format_address(end) or "" for end in self._ends)
 
     @property
+    def client_address(self) -> Address:
+        """Where the client comes from."""
+        return self._ends[0]
+
+    @property
     def legs(self) -> tuple[Leg, Leg]:
         """Both sockets, the client's first."""
         return self.client, self.server

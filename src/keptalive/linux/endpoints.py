@@ -12,6 +12,7 @@ from sys import byteorder
 
 from keptalive.errors import BadInput
 
+_LOOPBACK = bytes(15) + b"\x01"  # ::1
 LINK_LOCAL = b"\xfe\x80"  # fe80::/64; the rest of fe80::/10 is reserved (RFC 4291, 2.5.6)
 _MAPPED = bytes(10) + b"\xff\xff"  # before an IPv4 address in an IPv6 socket (RFC 4291, 2.5.5.2)
 
@@ -31,6 +32,17 @@ def with_interface(recorded: bytes, index: int) -> bytes:
     if index and recorded.startswith(LINK_LOCAL):
         return recorded + index.to_bytes(4, byteorder)
     return recorded
+
+
+def is_loopback(recorded: bytes) -> bool:
+    """Tell whether an address is of this machine's loopback: 127.0.0.0/8 or ::1."""
+    address = as_ipv4(recorded)
+    return address[0] == 127 if len(address) == 4 else address == _LOOPBACK
+
+
+def as_ipv4(recorded: bytes) -> bytes:
+    """Return an IPv4 address in an IPv6 socket as an IPv4 socket records it; others as they are."""
+    return recorded[len(_MAPPED) :] if recorded.startswith(_MAPPED) else recorded
 
 
 def matcher(written: str) -> Callable[[bytes, int], bool]:

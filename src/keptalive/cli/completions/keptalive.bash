@@ -12,14 +12,40 @@ __keptalive_words() {
     done
 }
 
+# Offer the words given for the last of several values with commas between them. What stands before a ":" or
+# "@" is no part of cur, and what stands behind one is a number, up to the comma. An "@" is replaced as well.
+__keptalive_list() {
+    local before= at= word
+    [[ ${COMP_WORDS[COMP_CWORD-1]} == @ ]] && at=@
+    if [[ $cur == *,* ]]; then
+        before=${cur%,*},
+    elif ((first < COMP_CWORD)); then
+        return
+    fi
+    for word; do
+        [[ $before$word == "$cur"* ]] && COMPREPLY+=("$at$before$word")
+    done
+}
+
+# Put into `places` the processes that this user may look into: others hide their program, and the kernel's
+# own threads run none.
+__keptalive_look() {
+    local place
+    for place in /proc/[0-9]*; do
+        [[ -e $place/exe ]] && places+=("$place")
+    done
+}
+
 __keptalive_pids() {
-    local processes=(/proc/[0-9]*)
-    __keptalive_words "${processes[@]#/proc/}"
+    local places=()
+    __keptalive_look
+    __keptalive_words "${places[@]#/proc/}"
 }
 
 __keptalive_processes() {
-    local names
-    mapfile -t names < <(cat /proc/[0-9]*/comm 2>/dev/null | sort -u)
+    local places=() names
+    __keptalive_look
+    mapfile -t names < <(cat /dev/null "${places[@]/%//comm}" 2>/dev/null | sort -u)
     __keptalive_words "${names[@]}"
 }
 
@@ -42,6 +68,13 @@ _keptalive() {
     # bash takes the "=" of --option=VALUE for a word.
     [[ $cur == = ]] && cur=
     [[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}
+    # And the ":" and "@" in a value: it begins at word $first, behind its option.
+    local first=$COMP_CWORD option
+    while ((first > 2)) && [[ ${COMP_WORDS[first]} == [:@] || ${COMP_WORDS[first-1]} == [:@] ]]; do
+        ((first--))
+    done
+    option=${COMP_WORDS[first-1]}
+    [[ $option == = ]] && option=${COMP_WORDS[first-2]}
     if ((COMP_CWORD == 1)); then
         __keptalive_words demo ps attach run probe diagnose serve lab completion -h --help --version
         return
@@ -60,10 +93,9 @@ _keptalive() {
                 case "$command ${COMP_WORDS[at]}" in
                     *" --") ((at++)); break ;;
                     "run --policy" | "run --summary" | "lab run --fault" | "lab run --engine" | "lab run --speed")
-                        # bash takes the ":" of a value for a word, too.
                         [[ ${COMP_WORDS[at+1]} == = ]] && ((at++))
                         ((at += 2))
-                        while [[ ${COMP_WORDS[at]} == : ]]; do ((at += 2)); done
+                        while [[ ${COMP_WORDS[at]} == [:@] ]]; do ((at += 2)); done
                         ;;
                     *" -"*) ((at++)) ;;
                     *) break ;;
@@ -74,6 +106,12 @@ _keptalive() {
                 __keptalive_command "$at"
                 return
             fi
+            ;;
+    esac
+    case "$command $option" in
+        "lab run --fault" | "lab relay --fault")
+            __keptalive_list idle-drop idle-reset idle-reset-both idle-close gateway-timeout probes-filtered nat-rebind one-way blackhole outage state-lost loss delay azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack aws-alb nginx cloudflare sshd
+            return
             ;;
     esac
     case "$command $prev" in
@@ -105,17 +143,13 @@ _keptalive() {
             :
             return
             ;;
-        "lab run --fault" | "lab relay --fault")
-            __keptalive_words idle-drop idle-reset idle-reset-both idle-close gateway-timeout probes-filtered nat-rebind one-way blackhole outage state-lost loss delay azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack aws-alb nginx cloudflare sshd
-            return
-            ;;
     esac
     case $command in
         "demo")
             __keptalive_words -h --help --policy --engine --json
             ;;
         "ps")
-            __keptalive_words -h --help -p --pid --process --remote --unprotected -a --all --netns --exact --no-owner --watch --json
+            __keptalive_words -h --help -p --pid --process --remote --unprotected --no-loopback -a --all --netns --exact --no-owner --watch --json
             ;;
         "attach")
             if [[ $cur == -* ]]; then __keptalive_words -h --help -f --follow --policy --json; else __keptalive_pids; fi

@@ -43,16 +43,37 @@ function __keptalive_first
     test (count (commandline -opc)) -eq 1
 end
 
+# Print number and name of the processes that this user may look into: others hide their program, and the
+# kernel's own threads run none.
+function __keptalive_processes
+    for place in (string match -r '^/proc/\d+$' -- /proc/*)
+        test -e $place/exe; or continue
+        begin
+            read -l name <$place/comm; and printf '%s\t%s\n' (string sub -s 7 -- $place) $name
+        end 2>/dev/null
+    end
+end
+
+# Print the words given, each behind what the list that is being typed holds before its last comma.
+function __keptalive_list
+    set -l before (string match -r '^.*,' -- (commandline -ct))
+    if set -q before[1]
+        printf '%s\n' $before$argv
+    else
+        printf '%s\n' $argv
+    end
+end
+
 complete -c keptalive -f
 complete -c keptalive -n __keptalive_first -s h -l help -d 'show this help message and exit'
 complete -c keptalive -n __keptalive_first -l version -d 'print the version'
-complete -c keptalive -n __keptalive_first -a demo -d 'a firewall that forgets, a slow endpoint: plain clients lose the answer, held ones get it'
-complete -c keptalive -n __keptalive_first -a ps -d 'the TCP connections of this machine: owner, timer, protected or not'
+complete -c keptalive -n __keptalive_first -a demo -d 'a firewall that forgets: plain clients lose, held ones do not'
+complete -c keptalive -n __keptalive_first -a ps -d 'this machine\'s TCP connections: owner, timer, protected or not'
 complete -c keptalive -n __keptalive_first -a attach -d 'turn keepalive on for the connections of a running program'
-complete -c keptalive -n __keptalive_first -a run -d 'run any program with keepalive on every connection of its process tree'
-complete -c keptalive -n __keptalive_first -a probe -d 'how long a connection on a path may be idle, and what happens then'
-complete -c keptalive -n __keptalive_first -a diagnose -d 'what kills a long request, and whether keepalive helps: plain and held at once'
-complete -c keptalive -n __keptalive_first -a serve -d 'the far end of a path that you own: an idle listener and a slow endpoint'
+complete -c keptalive -n __keptalive_first -a run -d 'run any program, with keepalive on its whole process tree'
+complete -c keptalive -n __keptalive_first -a probe -d 'how long a path lets a connection be idle, and what happens then'
+complete -c keptalive -n __keptalive_first -a diagnose -d 'what kills a long request, and whether keepalive helps'
+complete -c keptalive -n __keptalive_first -a serve -d 'the far end of a path of yours: idle listener, slow endpoint'
 complete -c keptalive -n __keptalive_first -a lab -d 'the firewall that forgets, for your own tests'
 complete -c keptalive -n __keptalive_first -a completion -d 'what teaches bash, zsh or fish to complete all of this'
 
@@ -64,12 +85,13 @@ complete -c keptalive -n '__keptalive_at demo' -l json -d 'print one JSON object
 
 # ps
 complete -c keptalive -n '__keptalive_at ps' -s h -l help -d 'show this help message and exit'
-complete -c keptalive -n '__keptalive_at ps' -s p -l pid -x -a '(__fish_complete_pids)' -d 'of this process (may be repeated)'
-complete -c keptalive -n '__keptalive_at ps' -l process -x -a '(__fish_complete_proc)' -d 'of processes of this name; * and ? as in the shell'
+complete -c keptalive -n '__keptalive_at ps' -s p -l pid -x -a '(__keptalive_processes)' -d 'of this process (may be repeated)'
+complete -c keptalive -n '__keptalive_at ps' -l process -x -a '(__keptalive_processes | string replace -r "^\d+\t" "" | sort -u)' -d 'of processes of this name; * and ? as in the shell'
 complete -c keptalive -n '__keptalive_at ps' -l remote -x -a '(__fish_print_hostnames)' -d 'to this host, this port (:PORT), or both'
 complete -c keptalive -n '__keptalive_at ps' -l unprotected -d 'known to be unprotected; exit code 1 if there is one'
+complete -c keptalive -n '__keptalive_at ps' -l no-loopback -d 'not those within this machine, where nothing is forgotten'
 complete -c keptalive -n '__keptalive_at ps' -s a -l all -d 'listeners, half open ones and those in TIME-WAIT, too'
-complete -c keptalive -n '__keptalive_at ps' -l netns -x -a '(__fish_complete_pids)' -d 'in the network namespace of this process'
+complete -c keptalive -n '__keptalive_at ps' -l netns -x -a '(__keptalive_processes)' -d 'in the network namespace of this process'
 complete -c keptalive -n '__keptalive_at ps' -l exact -d 'idle, interval, count and user timeout, asked of the sockets where that is permitted'
 complete -c keptalive -n '__keptalive_at ps' -l no-owner -d 'do not search /proc for the owners: faster'
 complete -c keptalive -n '__keptalive_at ps' -l watch -d 'look again every second, or as often as said, and show what changes'
@@ -80,7 +102,7 @@ complete -c keptalive -n '__keptalive_at attach' -s h -l help -d 'show this help
 complete -c keptalive -n '__keptalive_at attach' -s f -l follow -d 'stay until the program ends: new sockets are protected within a second or two, children too'
 complete -c keptalive -n '__keptalive_at attach' -l policy -x -a 'azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack' -d 'IDLE:INTERVAL:COUNT[:USER_TIMEOUT] in seconds, or a preset\'s, set exactly; without it 45:15:9, which leaves alone what is protected as well or better'
 complete -c keptalive -n '__keptalive_at attach' -l json -d 'for programs; with --follow one line a look'
-complete -c keptalive -n '__keptalive_at attach' -x -a '(__fish_complete_pids)' -d 'the running program'
+complete -c keptalive -n '__keptalive_at attach' -x -a '(__keptalive_processes)' -d 'the running program'
 
 # run
 complete -c keptalive -n '__keptalive_at run; and test -z (__keptalive_program 2 --policy --summary | string collect)' -s h -l help -d 'show this help message and exit'
@@ -130,7 +152,7 @@ complete -c keptalive -n '__keptalive_at serve' -l json -d 'print where it liste
 # lab run
 complete -c keptalive -n '__keptalive_at lab; and test (count (commandline -opc)) -eq 2' -a run -d 'run a command on the client\'s side of the firewall'
 complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_program 3 --fault --engine --speed | string collect)' -s h -l help -d 'show this help message and exit'
-complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_program 3 --fault --engine --speed | string collect)' -l fault -x -a 'idle-drop idle-reset idle-reset-both idle-close gateway-timeout probes-filtered nat-rebind one-way blackhole outage state-lost loss delay azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack aws-alb nginx cloudflare sshd' -d 'what goes wrong (default idle-drop:5), or a preset; `keptalive lab faults` lists them'
+complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_program 3 --fault --engine --speed | string collect)' -l fault -x -a '(__keptalive_list idle-drop idle-reset idle-reset-both idle-close gateway-timeout probes-filtered nat-rebind one-way blackhole outage state-lost loss delay azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack aws-alb nginx cloudflare sshd)' -d 'what goes wrong (default idle-drop:5), or a preset; `keptalive lab faults` lists them'
 complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_program 3 --fault --engine --speed | string collect)' -l engine -x -a 'kernel packet relay' -d 'default: the first that works here'
 complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_program 3 --fault --engine --speed | string collect)' -l speed -x -d 'divide the fault\'s times by N (default 1)'
 complete -c keptalive -n '__keptalive_at lab run; and test -z (__keptalive_program 3 --fault --engine --speed | string collect)' -l trace -d 'show the packets that matter on stderr: probes, answers, drops'
@@ -141,7 +163,7 @@ complete -c keptalive -n '__keptalive_at lab; and test (count (commandline -opc)
 complete -c keptalive -n '__keptalive_at lab relay' -s h -l help -d 'show this help message and exit'
 complete -c keptalive -n '__keptalive_at lab relay' -l to -x -a '(__fish_print_hostnames)' -d 'the server'
 complete -c keptalive -n '__keptalive_at lab relay' -l listen -x -d 'an address of this machine; port 0 takes a free one (default 127.0.0.1:0: this machine alone)'
-complete -c keptalive -n '__keptalive_at lab relay' -l fault -x -a 'idle-drop idle-reset idle-reset-both idle-close gateway-timeout probes-filtered nat-rebind one-way blackhole outage state-lost loss delay azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack aws-alb nginx cloudflare sshd' -d 'what goes wrong (default idle-drop:5)'
+complete -c keptalive -n '__keptalive_at lab relay' -l fault -x -a '(__keptalive_list idle-drop idle-reset idle-reset-both idle-close gateway-timeout probes-filtered nat-rebind one-way blackhole outage state-lost loss delay azure-lb azure-nat-gateway azure-firewall meraki aws-nat-gateway aws-nlb aws-network-firewall gcp-vpc ipvs gcp-nat cisco-asa fortigate palo-alto pfsense linux-conntrack aws-alb nginx cloudflare sshd)' -d 'what goes wrong (default idle-drop:5)'
 complete -c keptalive -n '__keptalive_at lab relay' -l speed -x -d 'divide the fault\'s times by N (default 1)'
 complete -c keptalive -n '__keptalive_at lab relay' -l json -d 'print one JSON object a line'
 

@@ -15,11 +15,17 @@ from keptalive.lab.faults.idle_drop import IdleDrop
 from keptalive.lab.faults.idle_reset import IdleReset
 from keptalive.lab.faults.idle_reset_both import IdleResetBoth
 from keptalive.lab.flows import Flow, Leg, deafen
+from keptalive.lab.relayed.departed import KEPT, departed
 from keptalive.lab.relayed.piece import Site
 from keptalive.lab.silence import count
 
 _SHORTEST = 0.02  # s between two looks for probes of strangers; more where there are many:
 _EACH = 50e-6  # s for each, as a look takes a microsecond: 2 % of the CPU
+
+# s until it is looked whose clients have gone: a probe has ended its connections by then, for good. Or more,
+# so that looking takes 2 % of the CPU.
+_PAUSE, _SHARE = 2.0, 50
+_RELEASED = f"its client has gone, and so have {KEPT} newer ones: RST to the server"
 
 
 class Ending:
@@ -39,16 +45,38 @@ class Ending:
 
 
 class Drop(Ending):
-    """Forget it, and tell nobody."""
+    """Forget it, and tell nobody.
+
+    A real firewall keeps nothing of what it has forgotten; here it costs two sockets, and one of the
+    server's. So where many clients have gone their servers are told, the oldest first.
+    """
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)
-        self._forgotten: list[Flow] = []
+        self._forgotten: dict[Flow, None] = {}  # a set in order of age
+        self._awake = False
 
     def end(self, flow: Flow) -> None:
-        """Make both ends talk to nobody, as long as the relay lives."""
+        """Make both ends talk to nobody, as long as the client lives."""
         flow.forget()
-        self._forgotten.append(flow)
+        self._forgotten[flow] = None
+        self._look_later(_PAUSE)
+
+    def _look_later(self, pause: float) -> None:
+        if not self._awake and len(self._forgotten) > KEPT:
+            self._awake = True
+            self._site.poller.at(time.monotonic() + pause, self._look)
+
+    def _look(self) -> None:
+        """Let go of those whose clients have gone, but for the newest."""
+        began = time.monotonic()
+        gone = [] if self._site.dark else departed(self._forgotten)[:-KEPT]
+        for flow in gone:
+            self._site.record("released", f"{flow.name}: {_RELEASED}", "firewall")
+            del self._forgotten[flow]
+            flow.reset()
+        self._awake = False
+        self._look_later(max(_PAUSE, _SHARE * (time.monotonic() - began)))
 
     def close(self) -> None:
         """Reset what was forgotten."""
@@ -67,6 +95,7 @@ class ResetNext(Ending):
     def __init__(self, site: Site) -> None:
         super().__init__(site)
         self._strangers: dict[Leg, bytes] = {}
+        self._alone: dict[Leg, None] = {}  # those of servers whose client has gone, in order of age
         self._awake = False
 
     def end(self, flow: Flow) -> None:
@@ -88,8 +117,9 @@ class ResetNext(Ending):
 
     def close(self) -> None:
         """Reset those that nobody has used since."""
-        for leg in list(self._strangers):
-            self._forget(leg)
+        for leg in self._strangers:
+            leg.reset()
+        self._strangers.clear()
 
     def _spoke(self, leg: Leg, mask: int) -> None:
         if mask & (EPOLLERR | EPOLLHUP):
@@ -100,7 +130,7 @@ class ResetNext(Ending):
     def _look(self) -> None:
         """Look for those that sent something without a byte."""
         for leg, seen in list(self._strangers.items()):
-            if count(leg.sock) != seen:
+            if leg in self._strangers and count(leg.sock) != seen:
                 self._answer(leg)
         self._awake = bool(self._strangers)
         if self._awake:
@@ -116,6 +146,13 @@ class ResetNext(Ending):
     def _forget(self, leg: Leg) -> None:
         del self._strangers[leg]
         leg.reset()
+        self._alone.pop(leg, None)
+        if leg is leg.flow.client and leg.other in self._strangers:
+            self._alone[leg.other] = None
+            if len(self._alone) > KEPT:
+                oldest = next(iter(self._alone))
+                self._site.record("released", f"{oldest.flow.name}: {_RELEASED}", "firewall")
+                self._forget(oldest)
 
 
 class ResetBoth(Ending):
