@@ -1,9 +1,9 @@
 """KEPTALIVE_POLICY: the default policy, from the environment of the process.
 
 Rule: read anew at each call that needs it, so that a program may set it late.
-"IDLE:INTERVAL:COUNT[:USER_TIMEOUT]" is the default policy; "off" switches all of
-keptalive off, explicit policies too; what cannot be read warns, and the built-in
-default holds.
+"IDLE:INTERVAL:COUNT[:USER_TIMEOUT]", or a preset's name, is the default policy; "off"
+switches all of keptalive off, explicit policies too; what cannot be read, or is more
+than this system takes, warns, and the built-in default holds.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def switched_off() -> bool:
 
 
 def default_policy() -> Policy:
-    """Return the policy that holds where none was given."""
+    """Return the policy that holds where none was given: one that this system takes."""
     from keptalive.policy import Policy  # its dataclass takes 15 ms, which asking for "off" should not
 
     text = os.environ.get(VARIABLE, "").strip()
     if not text or switched_off():
         return Policy()
     try:
-        return Policy.parse(text)
+        return _read(text)
     except PolicyError as error:
         warnings.warn(
             f"{VARIABLE} is ignored, the built-in default {Policy()} holds: {error}",
@@ -42,6 +42,15 @@ def default_policy() -> Policy:
             stacklevel=_caller(),
         )
         return Policy()
+
+
+def _read(text: str) -> Policy:
+    """Return the policy that *text* is. Raises PolicyError, for what this system does not take as well."""
+    from keptalive import platforms, presets
+
+    policy = presets.parse_policy(text)
+    platforms.current().option_values(policy)  # here: whoever sets it has not asked for it, and is to go on
+    return policy
 
 
 def chosen(policy: Policy | None) -> Policy:

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from keptalive.errors import PolicyError
+from keptalive.policy import Policy
 
 Field = Literal["enabled", "idle", "interval", "count", "user_timeout"]
 FIELDS: tuple[Field, ...] = ("enabled", "idle", "interval", "count", "user_timeout")
@@ -73,6 +74,20 @@ class Platform:
     ioctl_keepalive: int | None = None  # Windows: SIO_KEEPALIVE_VALS
     ioctl_count: int | None = None  # the count that this ioctl cannot change
     source: str = ""
+
+    def option_values(self, policy: Policy) -> dict[Field, tuple[int, int, int]]:
+        """Return field -> (level, option, raw value) in the order in which to set them.
+
+        A user timeout that is off is not in it, nor is what the platform lacks. Raises
+        PolicyError, naming the limit, for a value this platform does not take.
+        """
+        values: dict[Field, tuple[int, int, int]] = {}
+        for each in ORDER:
+            option = self.options.get(each)
+            wanted = True if each == "enabled" else getattr(policy, each)
+            if option is not None and wanted is not None:
+                values[each] = (option.level, option.number, option.encode(each, wanted, self.name))
+        return values
 
 
 _SECONDS_MAX = 32767  # MAX_TCP_KEEPIDLE and MAX_TCP_KEEPINTVL, include/net/tcp.h

@@ -18,7 +18,7 @@ from typing import Any, Protocol, overload
 from keptalive import platforms, tcp_info
 from keptalive.environment import VARIABLE, chosen, switched_off
 from keptalive.errors import NotSupported, SocketError, UnknownTarget
-from keptalive.platforms import FIELDS, ORDER, Field, Platform
+from keptalive.platforms import FIELDS, Field, Platform
 from keptalive.policy import Policy
 from keptalive.tcp_info import TcpInfo
 
@@ -128,19 +128,8 @@ def is_tcp(sock: Any) -> bool:
 
 
 def option_values(policy: Policy, platform: Platform | None = None) -> dict[Field, tuple[int, int, int]]:
-    """Return field -> (level, option, raw value) in the order in which to set them.
-
-    A user timeout that is off is not in it, nor is what the platform lacks. Raises
-    PolicyError, naming the limit, for a value this platform does not take.
-    """
-    platform = platform or platforms.current()
-    values: dict[Field, tuple[int, int, int]] = {}
-    for field in ORDER:
-        option = platform.options.get(field)
-        wanted = True if field == "enabled" else getattr(policy, field)
-        if option is not None and wanted is not None:
-            values[field] = (option.level, option.number, option.encode(field, wanted, platform.name))
-    return values
+    """Return `Platform.option_values()` of a platform, of this one if none is given."""
+    return (platform or platforms.current()).option_values(policy)
 
 
 def socket_options(policy: Policy | None = None) -> list[tuple[int, int, int]]:

@@ -85,15 +85,18 @@ def _protect(args: argparse.Namespace, environment: dict[bytes, bytes]) -> None:
 
 def _checked(policy: str | None) -> str | None:
     """Return a policy that this system takes, in figures; raises PolicyError."""
-    if policy is None and VARIABLE not in os.environ:
+    if policy is None:
+        if VARIABLE in os.environ:
+            from keptalive.environment import default_policy
+
+            default_policy()  # says now what is wrong with it: nobody will, once this is the program
         return None
-    from keptalive.environment import default_policy
     from keptalive.presets import parse_policy
     from keptalive.sockets import option_values
 
-    chosen = parse_policy(policy) if policy is not None else default_policy()
+    chosen = parse_policy(policy)
     option_values(chosen)
-    return None if policy is None else str(chosen)
+    return str(chosen)
 
 
 def _described(policy: str | None) -> str:
