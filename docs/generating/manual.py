@@ -37,8 +37,9 @@ _TAIL = r""".SH ENVIRONMENT
 .B @VARIABLE@
 The default policy of attach, run and the library, written
 IDLE:INTERVAL:COUNT[:USER_TIMEOUT]
-in seconds, or the word off, which switches everything off.
-Without it the default is @POLICY@.
+in seconds, or a preset's name; or the word off, which switches everything off.
+Without it, or where it makes no sense, which a warning says, the default is
+@POLICY@.
 .SH EXAMPLES
 .TP
 .B keptalive ps \-\-unprotected

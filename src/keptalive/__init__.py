@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # "as" marks a re-export
     from keptalive.errors import KeptaliveError as KeptaliveError
     from keptalive.errors import KeptaliveWarning as KeptaliveWarning
     from keptalive.errors import LabError as LabError
+    from keptalive.errors import LabNotSupported as LabNotSupported
     from keptalive.errors import NoSuchProcess as NoSuchProcess
     from keptalive.errors import NotPermitted as NotPermitted
     from keptalive.errors import NotSupported as NotSupported
@@ -57,8 +58,8 @@ _NAMES = {
     "diagnosis.result": "Diagnosis",
     "diagnosis.session": "diagnose",
     "errors": (
-        "BadInput ConnectionLost KeptaliveError KeptaliveWarning LabError NoSuchProcess NotPermitted "
-        "NotSupported PolicyError SocketError Uncovered UnknownTarget"
+        "BadInput ConnectionLost KeptaliveError KeptaliveWarning LabError LabNotSupported NoSuchProcess "
+        "NotPermitted NotSupported PolicyError SocketError Uncovered UnknownTarget"
     ),
     "holding": "hold read",
     "policy": "Policy",

@@ -14,6 +14,7 @@ Rule: each error is also its natural builtin, so that `except OSError` and
     ├── NoSuchProcess    (ProcessLookupError)  there is no process of this number, or it ended meanwhile
     ├── NotSupported     (NotImplementedError)  this OS, kernel or machine cannot
     └── LabError         (RuntimeError)  a lab could not be built, or a fault does not fit its engine
+        └── LabNotSupported  (and NotSupported)  no engine that can do it works on this machine
 
     KeptaliveWarning     (UserWarning)   a connection went on unprotected
 """
@@ -26,6 +27,7 @@ __all__ = [
     "KeptaliveError",
     "KeptaliveWarning",
     "LabError",
+    "LabNotSupported",
     "NoSuchProcess",
     "NotPermitted",
     "NotSupported",
@@ -94,6 +96,10 @@ class NotSupported(KeptaliveError, NotImplementedError):
 
 class LabError(KeptaliveError, RuntimeError):
     """A lab could not be built, or a fault does not fit the engine."""
+
+
+class LabNotSupported(LabError, NotSupported):
+    """No lab of the kind asked for can be had on this machine, as it is set up; the message says what it lacks."""
 
 
 class KeptaliveWarning(UserWarning):

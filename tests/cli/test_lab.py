@@ -201,6 +201,18 @@ def test_an_engine_that_cannot_is_refused_with_those_that_can() -> None:
     assert refused.returncode == 2
 
 
+@pytest.mark.parametrize("arguments", [["--engine", "kernel"], ["--fault", "loss:0.1"]])
+def test_what_this_machine_lacks_is_exit_code_3(arguments: list[str], tmp_path: Path) -> None:
+    """Not supported here, with what to install: neither a command line without sense, nor a doubt."""
+    (tmp_path / "pyroute2.py").write_text("raise ImportError('not here')\n")
+    process = lab("run", *arguments, "--", "true", PYTHONPATH=str(tmp_path))
+    said = process.communicate(timeout=60)[1]
+
+    assert process.returncode == 3
+    assert said.startswith("keptalive: no lab ")
+    assert "pyroute2 is missing" in said or "refused here" in said
+
+
 def test_a_trace_without_packets_is_the_relays(tmp_path: Path) -> None:
     """Where pyroute2 is missing: why, and what the trace shows instead, and no word about other engines."""
     (tmp_path / "pyroute2.py").write_text("raise ImportError('not here')\n")

@@ -13,7 +13,7 @@ from keptalive import NotPermitted, PolicyError, __version__
 from keptalive.cli import main as frame
 from keptalive.cli import output
 from keptalive.cli.exits import Exit, exit_for
-from keptalive.errors import KeptaliveError, LabError, NotSupported
+from keptalive.errors import KeptaliveError, LabError, LabNotSupported, NotSupported
 
 
 def keptalive(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -179,6 +179,7 @@ def test_watching_has_limits(seconds: str) -> None:
         (NotSupported("x"), 3),
         (NotPermitted("x"), 4),
         (LabError("x"), 5),
+        (LabNotSupported("x"), 3),
         (KeptaliveError("x"), 5),
     ],
 )

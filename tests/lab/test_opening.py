@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from keptalive.errors import LabError
+from keptalive.errors import LabError, LabNotSupported, NotSupported
 from keptalive.lab import open_lab
 
 
@@ -48,6 +48,35 @@ def test_an_engine_that_is_asked_for_is_not_replaced(kernel_refusal: str | None)
         with pytest.raises(LabError) as caught:
             open_lab(fault, engine)
         assert str(caught.value) == f"no lab can be opened here: {reason}"
+        assert not isinstance(caught.value, NotSupported)  # it makes no sense on any machine
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize(
+    ("fault", "engine", "words"),
+    [
+        ("idle-drop:5", "kernel", "no lab can be opened here: {}; idle-drop:5 can be had from the engine relay"),
+        ("loss:0.1", None, "no lab with loss:0.1 can be opened here: it takes the packet engine, and {}"),
+        ("nat-rebind:5", None, "no lab with nat-rebind:5 can be opened here: it takes the kernel or packet "
+         "engine, and {}"),
+    ],
+)  # fmt: skip
+def test_where_an_engine_is_missing_the_one_thing_to_do_is_said(
+    kernel_refusal: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+    engine: str | None,
+    words: str,
+) -> None:
+    """What this machine lacks for it, and nothing about engines that could never do it."""
+    (tmp_path / "pyroute2.py").write_text("raise ImportError('not here')\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+
+    with pytest.raises(LabNotSupported) as caught:
+        open_lab(fault, engine)
+    if kernel_refusal is None:
+        assert str(caught.value) == words.format("pyroute2 is missing: pip install 'keptalive[lab]'")
 
 
 @pytest.mark.lab
