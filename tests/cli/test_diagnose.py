@@ -97,6 +97,16 @@ def test_nothing_wrong() -> None:
     assert done.stderr == ""
 
 
+def test_no_answer_in_time() -> None:
+    """Exit code 5: nothing is lost so far, and nothing was told."""
+    with Origin() as origin:
+        done = keptalive(origin.url("/wait"), "--timeout", "1.5", "--connections", "0")
+
+    assert done.returncode == Exit.UNKNOWN
+    assert "No answer came in 1.5 s, the time given" in done.stdout
+    assert "Does keepalive help: not told." in done.stdout
+
+
 def until(terminal: int, word: str) -> str:
     """Read what is shown on a terminal until a word comes."""
     shown = ""

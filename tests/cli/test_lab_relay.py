@@ -96,7 +96,7 @@ def test_for_programs(server: socket.socket) -> None:
 
 
 def test_a_server_that_refuses_is_told_of() -> None:
-    """The client gets an RST as from the server; who runs the relay reads why."""
+    """The client gets an RST as from the server; who runs the relay reads why, and at its start already."""
     with (
         socket.socket() as closed,  # bound, so that nobody else gets the port; nobody listens
         contextlib.ExitStack() as running,
@@ -108,12 +108,17 @@ def test_a_server_that_refuses_is_told_of() -> None:
         assert process.stderr is not None
         assert programs.stdout is not None
         process.stderr.readline()
+        warned = process.stderr.readline()
         host, _, port = json.loads(programs.stdout.readline())["listening"].rpartition(":")
+        warning = json.loads(programs.stdout.readline())
         for address in (address_of(process), (host, int(port))):
             with pytest.raises(ConnectionResetError), socket.create_connection(address, PATIENCE) as client:
                 client.recv(1)
         line, event = process.stderr.readline(), json.loads(programs.stdout.readline())
 
+    nobody = f"{to}: nothing on this machine listens there now"
+    assert re.search(rf"^\d\d:\d\d:\d\d\.\d{{3}} unreached {re.escape(nobody)}\n$", warned)
+    assert (warning["event"], warning["detail"]) == ("unreached", nobody)
     assert re.search(rf" unreached 127\.0\.0\.1:\d+ > {to}: Connection refused\n$", line)
     assert event["event"] == "unreached"
     assert event["detail"].endswith(f"> {to}: Connection refused")

@@ -34,7 +34,7 @@ CAUSES: dict[str, Cause] = {
     "client to server forgotten, server to client not": Cause("slow-server", False),
     "nginx proxies a slow server": Cause("slow-server", False),
     "one request at a time": Cause("slow-server", False),
-    "no answer in time, connection alive": Cause("slow-server", False, ("proxy-hop",)),
+    "no answer in time, connection alive": Cause("slow-server", None, ("proxy-hop",)),
     # the path forgets
     "firewall forgets": Cause("forgotten-silently", True),
     "firewall forgets, default policy": Cause("forgotten-silently", True, held="1:1:15"),

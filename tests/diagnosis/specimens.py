@@ -72,6 +72,7 @@ CONTROLS: dict[str, Control | None] = {
     "filtered": Control(9.0, connected=True, probes="silent", data="answered"),
     "mute": Control(9.0, connected=True, probes="silent", data="silent"),
     "down": Control(9.0, connected=False, error="ETIMEDOUT"),
+    "turned away": Control(9.0, connected=True, probes="reset"),
     "refused": Control(9.0, connected=False, error="ECONNREFUSED"),
 }
 

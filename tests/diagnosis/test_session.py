@@ -189,6 +189,33 @@ def test_cut_short() -> None:
     assert "in the middle of an answer (status 200, 3 bytes of its body)" in closed.because[0]
 
 
+class EndsAtOnce(Server):
+    """Takes a connection, and ends it: what a port forward does whose server is down."""
+
+    scheme = "http"
+
+    def __init__(self, *, reset: bool) -> None:
+        self.reset = reset
+        super().__init__()
+
+    def serve(self, sock: socket.socket) -> None:
+        if self.reset:
+            _reset(sock)
+
+
+@pytest.mark.parametrize(("reset", "verdict"), [(True, "reset-by-peer"), (False, "closed-by-peer")])
+def test_nobody_behind_what_accepts(reset: bool, verdict: str) -> None:
+    """The control shows that it is not the request which is disliked."""
+    with EndsAtOnce(reset=reset) as server:
+        diagnosis = diagnose(server.url())
+
+    if diagnosis.verdict != "unreachable":  # the RST came before the connection was known to stand
+        assert (diagnosis.verdict, diagnosis.also_possible) == (verdict, ())
+        assert "nothing listens behind" in diagnosis.sentence
+    else:
+        assert reset
+
+
 @pytest.mark.parametrize("timeout", [2.5, 2.9, 3.3])
 def test_no_answer_in_time(timeout: float) -> None:
     """The time is what was given; both connections are asked in the end, however recently they were heard."""
@@ -200,6 +227,8 @@ def test_no_answer_in_time(timeout: float) -> None:
     assert (diagnosis.verdict, diagnosis.also_possible) == ("slow-server", ("proxy-hop",))
     assert [arm.last_reply for arm in diagnosis.arms] == ["answered"] * 2
     assert seconds >= timeout
+    assert f"No answer came in {timeout:g} s, the time given" in diagnosis.sentence
+    assert diagnosis.keepalive_helps is None
 
 
 class NeverReads(Server):

@@ -11,10 +11,12 @@ import pytest
 
 from diagnosis.causes import CAUSES
 from diagnosis.specimens import CONTROLS, LADDERS, arm, evidence
-from keptalive.diagnosis.evidence import Arm, Evidence, Sample, Timers
+from keptalive.cli.diagnose import exit_for
+from keptalive.cli.exits import Exit
+from keptalive.diagnosis.evidence import NO_TLS_ANSWER, Arm, Evidence, Sample, Timers
 from keptalive.diagnosis.fates import Fate, fate
 from keptalive.diagnosis.remedies import MEANINGS
-from keptalive.diagnosis.result import Verdict
+from keptalive.diagnosis.result import Diagnosis, Verdict
 from keptalive.diagnosis.verdicts import judge
 from keptalive.diagnosis.wording import conclude
 
@@ -30,6 +32,7 @@ class Plain:
     silent, dead_by_reset = arm(Fate.DEAD_SILENT), arm(Fate.DEAD_RESET)
     reset, closed, unconnected = arm(Fate.RESET), arm(Fate.CLOSED), arm(Fate.UNCONNECTED)
     waiting = arm(Fate.WAITING)
+    turned_away, shut_out = arm(Fate.RESET, waited=0.01), arm(Fate.CLOSED, waited=0.01)
     none = None
 
 
@@ -58,6 +61,8 @@ class Held:
     )
     unconnected = arm(Fate.UNCONNECTED, EAGER)
     waiting = arm(Fate.WAITING, EAGER, answered_probes=0)
+    turned_away = arm(Fate.RESET, EAGER, answered_probes=0, waited=0.02)
+    shut_out = arm(Fate.CLOSED, EAGER, answered_probes=0, waited=0.02)
 
 
 S = evidence  # what was seen
@@ -112,6 +117,11 @@ TABLE: list[tuple[Evidence, Verdict, tuple[Verdict, ...]]] = [
     (S(Plain.reset, Held.reset), "reset-by-peer", ()),
     (S(Plain.reset, Held.reset_later), "cannot-tell", ("reset-by-peer", "forgotten-reset", "state-lost")),
     (S(Plain.silent, Held.reset), "cannot-tell", ("reset-by-peer", "state-lost", "forgotten-silently")),
+    # as soon as it is connected: no box forgets so soon, however lazy the keepalive
+    (S(Plain.turned_away, Held.turned_away, "turned away"), "reset-by-peer", ()),
+    (S(Plain.turned_away, Held.turned_away, "answers"), "reset-by-peer", ()),
+    (S(Plain.shut_out, Held.shut_out, "turned away"), "closed-by-peer", ()),
+    (S(Plain.shut_out, Held.turned_away, "turned away"), "reset-by-peer", ("closed-by-peer",)),
     # something restarted: within a silence that was survived before
     (S(Plain.dead_by_reset, Held.reset_by_probe), "state-lost", ()),
     (S(Plain.dead_by_reset, Held.reset_by_probe, "refused"), "state-lost", ()),
@@ -166,6 +176,7 @@ TABLE: list[tuple[Evidence, Verdict, tuple[Verdict, ...]]] = [
     (S(None, Held.reset_between_probes), "reset-by-peer", ()),
     (S(None, Held.reset_by_probe), "cannot-tell", OUT),
     (S(None, Held.reset_before_probes), "cannot-tell", ("reset-by-peer", "idle-too-long")),
+    (S(None, Held.turned_away, "turned away"), "reset-by-peer", ()),
 ]  # fmt: skip
 
 
@@ -254,7 +265,9 @@ def test_every_verdict_in_words() -> None:
         assert not {"{", "}", "None"} & set(text.replace("(", " ").replace(")", " ").split())
         assert "  " not in text
         assert text.endswith((".", "?"))
-        assert diagnosis.keepalive_helps is MEANINGS[diagnosis.verdict].helps
+        answered = any(arm.outcome == "answered" for arm in diagnosis.arms)
+        told = diagnosis.verdict != "slow-server" or answered
+        assert diagnosis.keepalive_helps is (MEANINGS[diagnosis.verdict].helps if told else None)
         assert (diagnosis.policy is None) == (not diagnosis.code)
         if diagnosis.verdict.startswith("forgotten"):
             assert diagnosis.policy is not None
@@ -308,3 +321,95 @@ def test_an_answer_that_took_no_time(status: int, waited: float, said: str) -> N
     assert diagnosis.verdict == "slow-server"
     assert diagnosis.sentence.startswith("Nothing is lost on the way")
     assert diagnosis.sentence.endswith(said)
+
+
+def steps_of(diagnosis: Diagnosis) -> str:
+    return " ".join(f"{step.who}: {step.what}" for step in diagnosis.steps)
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+def test_the_steps_after_an_error_are_about_the_request(status: int) -> None:
+    """Not about a wait that was none, nor about a server that is too slow."""
+    plain = arm(Fate.ANSWERED, status=status, waited=0.1)
+    steps = steps_of(conclude(evidence(plain, arm(Fate.ANSWERED, EAGER, status=status, waited=0.1))))
+
+    assert steps.startswith("client: Look at the request")
+    assert f"why {status}?" in steps
+    assert "not needed for a wait" not in steps
+    assert "too slow" not in steps
+
+
+def test_the_steps_after_a_quick_answer_do_not_call_it_slow() -> None:
+    """Nor do they, where it took its time, leave it out."""
+    quick = conclude(evidence(arm(Fate.ANSWERED, waited=0.1), arm(Fate.ANSWERED, EAGER, waited=0.1)))
+    slow = conclude(evidence(Plain.answered, Held.answered))
+
+    assert "not needed for a wait as long as this one" in steps_of(quick)
+    assert "too slow" not in steps_of(quick)
+    assert "too slow" in steps_of(slow)
+
+
+def test_without_an_answer_nothing_is_said_about_longer_waits() -> None:
+    """The time is the one that was given, not that of the questions after it; whether keepalive helps is open."""
+    seen = replace(evidence(Plain.alive, Held.alive), timeout=2.0, seconds=3.4)
+    diagnosis = conclude(seen)
+    alone, interrupted = conclude(replace(seen, plain=None)), conclude(replace(seen, interrupted=True, seconds=1.2))
+
+    assert diagnosis.sentence == (
+        "No answer came in 2 s, the time given, but both connections live: so far nothing is lost on the way."
+    )
+    assert "its connection lives" in alone.sentence
+    assert interrupted.sentence.startswith("No answer came in 1.2 s, but")
+    assert all("no answer in 2 s" in fact for fact in diagnosis.because[:2])
+    assert diagnosis.keepalive_helps is None
+    assert exit_for(diagnosis) is Exit.UNKNOWN
+    assert "--timeout" in steps_of(diagnosis)
+    assert "not needed" not in steps_of(diagnosis)
+
+
+def test_one_answered_and_one_waiting() -> None:
+    """Which is which is said; that is an answer, and exit code 0."""
+    diagnosis = conclude(evidence(Plain.answered, Held.alive))
+
+    assert "(status 200 after 10.0 s)" in diagnosis.sentence
+    assert "the other request still waits after 13 s" in diagnosis.sentence
+    assert (diagnosis.keepalive_helps, exit_for(diagnosis)) == (False, Exit.OK)
+
+
+@pytest.mark.parametrize(
+    ("plain", "held", "how"),
+    [
+        (Plain.turned_away, Held.turned_away, "reset"),
+        (Plain.shut_out, Held.shut_out, "closed"),
+        (None, Held.turned_away, "reset"),
+    ],
+)
+def test_nobody_behind_what_accepts(plain: Arm | None, held: Arm, how: str) -> None:
+    """Said only where a connection that asked for nothing was ended like that, too."""
+    nobody = conclude(evidence(plain, held, "turned away"))
+    somebody = conclude(evidence(plain, held))
+
+    assert f"accepted and {how} at once" in nobody.sentence
+    assert "nothing listens behind" in nobody.sentence
+    assert steps_of(nobody).startswith("server: Is the server running?")
+    assert any("on which nothing was asked for, was reset as well" in fact for fact in nobody.because)
+    assert exit_for(nobody) is Exit.PROBLEM
+    assert "nothing listens" not in somebody.sentence
+
+
+def test_a_proxy_that_is_not_there() -> None:
+    """It is the proxy's name and port that are to be checked; not so where the proxy itself spoke."""
+    dead = evidence(Plain.unconnected, Held.unconnected, proxy=True)
+    spoke = replace(Held.unconnected or NO_ARM, error="the proxy answered 503")
+
+    assert "to the proxy proxy.example:3128 (Connection refused)." in conclude(dead).sentence
+    assert steps_of(conclude(dead)).startswith("client: Check the proxy's name and port")
+    assert "Check the host's name" in steps_of(conclude(replace(dead, plain=None, held=spoke)))
+
+
+def test_tls_where_there_may_be_none() -> None:
+    """A handshake that nobody answers: perhaps the port speaks plain HTTP."""
+    silent = replace(Held.unconnected or NO_ARM, error=NO_TLS_ANSWER)
+
+    assert "perhaps it is http://" in steps_of(conclude(evidence(None, silent)))
+    assert "http://" not in steps_of(conclude(evidence(None, Held.unconnected)))

@@ -123,6 +123,7 @@ def test_under_loss(loss: float, seed: int) -> None:
         ({"timeout": 20.0, "down": (18.0, 24.0), "loss": 0.05}, "silent"),
         ({"timeout": 20.0, "down": (18.0, 24.0), "resets": True}, "reset"),
         ({"timeout": 30.0, "takes": 20}, "silent"),
+        ({"takes": 0}, "unreachable"),
     ],
 )
 @pytest.mark.parametrize("seed", [1, 2])
@@ -142,6 +143,15 @@ def test_nobody_there() -> None:
     path = Path(chance=random.Random(1), refuses=True)
     with pytest.raises(ConnectionRefusedError):
         Run(path, Goal(0.01, 100.0, 50))
+
+
+def test_nobody_behind_what_accepts() -> None:
+    """Ended at once, connection for connection: as many as tell, and not all fifty."""
+    done = over(takes=0, rate=10.0)
+
+    assert done.behaviour == "unreachable"
+    assert len(done.wires) < 25
+    assert done.elapsed < 4
 
 
 def test_several_gateways() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 import keptalive
 from keptalive.errors import BadInput, LabError, NotSupported
-from keptalive.lab import Lab, open_lab
+from keptalive.lab import Lab, open_box, open_lab
 from keptalive.lab.faults import parse
 from keptalive.probing import session as module
 from keptalive.probing.ladder import Goal
@@ -266,6 +267,17 @@ def test_a_server_without_tls() -> None:
 
     assert result.behaviour == "unreachable"
     assert "connected, but no answer to the TLS handshake" in (result.error or "")
+
+
+def test_a_relay_with_nothing_behind_it() -> None:
+    """Each connection is accepted and reset at once: nobody is there, and a dozen tell."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # so that nobody else gets the port; nobody listens
+        with open_box("idle-drop:60", to=closed.getsockname()) as box:
+            result = keptalive.probe(box.host, box.port)
+
+    assert result.behaviour == "unreachable"
+    assert result.connections < 25
 
 
 def test_interrupted() -> None:

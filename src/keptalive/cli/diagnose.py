@@ -17,6 +17,7 @@ from keptalive.cli.output import escape, limit, print_json, wrapped
 from keptalive.cli.report_file import add_report_option, report_to
 from keptalive.cli.seconds import seconds
 from keptalive.diagnosis.evidence import Timers
+from keptalive.diagnosis.particulars import unanswered
 from keptalive.diagnosis.remedies import MEANINGS
 from keptalive.diagnosis.request import parse_header
 from keptalive.diagnosis.result import Diagnosis
@@ -140,7 +141,9 @@ def _diagnose(args: argparse.Namespace) -> Diagnosis:
 
 
 def exit_for(diagnosis: Diagnosis) -> Exit:
-    """Return the exit code of a verdict."""
+    """Return the exit code of a verdict: nothing is fine that was not seen to end well."""
+    if diagnosis.verdict == "slow-server" and unanswered(diagnosis.evidence):
+        return Exit.UNKNOWN
     return _EXITS[MEANINGS[diagnosis.verdict].exit]
 
 

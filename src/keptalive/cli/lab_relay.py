@@ -16,7 +16,7 @@ from typing import Any
 
 from keptalive.cli.exits import Exit
 from keptalive.cli.output import SCHEMA, complain, escape
-from keptalive.errors import BadInput, LabError, NotPermitted
+from keptalive.errors import BadInput, KeptaliveError, LabError, NotPermitted
 from keptalive.lab.control import allow_many_sockets
 from keptalive.lab.event import LabEvent
 from keptalive.lab.faults import Faults, parse
@@ -71,6 +71,9 @@ def run(args: argparse.Namespace) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         log.listening(_listen(relay, args.listen, upstream), args.to, faults)
+        if _nobody_listens(upstream):
+            detail = f"{args.to}: nothing on this machine listens there now"
+            log.event(LabEvent(time.monotonic(), "unreached", detail))
         while True:
             relay.poller.turn()
     except KeyboardInterrupt:
@@ -89,6 +92,23 @@ def _listen(relay: Relay, where: str, upstream: list[tuple[str, int]]) -> str:
         reason = os.strerror(error.errno) if error.errno else error
         raise BadInput(f"cannot listen at {where}: {reason}") from error
     return format_address((address, port)) or ""
+
+
+def _nobody_listens(upstream: list[tuple[str, int]]) -> bool:
+    """Tell whether the server is to be on this machine, and is not there.
+
+    By the kernel's list: a connection to try it might be the only one that the server takes.
+    """
+    if not all(address.startswith("127.") or address == "::1" for address, _ in upstream):
+        return False
+    from keptalive.connections import list_connections
+
+    try:
+        known = list_connections(owners=False, everything=True)
+    except KeptaliveError:
+        return False  # this kernel does not tell; each connection will
+    ports = {port for _, port in upstream}
+    return not any(one.state == "LISTEN" and int(one.local.rpartition(":")[2]) in ports for one in known)
 
 
 def _resolve_here(host: str) -> str:

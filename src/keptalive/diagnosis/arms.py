@@ -12,7 +12,7 @@ import os
 import ssl
 from collections.abc import Callable
 
-from keptalive.diagnosis.evidence import Arm, Outcome, Poke, Reply, Timers
+from keptalive.diagnosis.evidence import NO_TLS_ANSWER, Arm, Outcome, Poke, Reply, Timers
 from keptalive.diagnosis.line import Line, ProxyRefused
 from keptalive.diagnosis.recorder import Recorder
 from keptalive.diagnosis.response import NotHttp, Response
@@ -86,7 +86,7 @@ class RunningArm:
                 failed = failed.with_hint("perhaps that port speaks no TLS: http:// instead of https://?")
             raise failed from error
         except asyncio.TimeoutError:
-            self.error = "TLS handshake not answered" if self.line.connected else "ETIMEDOUT"
+            self.error = NO_TLS_ANSWER if self.line.connected else "ETIMEDOUT"
         except ProxyRefused as error:
             self.error = str(error)
         except OSError as error:

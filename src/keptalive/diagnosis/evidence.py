@@ -26,6 +26,9 @@ Outcome = Literal[
     "pending",  # still waiting when the diagnosis ended
 ]
 
+#: The error of an arm whose handshake got no answer.
+NO_TLS_ANSWER = "TLS handshake not answered"
+
 #: What came of asking a connection whether it is alive.
 Reply = Literal["answered", "silent", "reset", "closed"]
 

@@ -17,6 +17,7 @@ from keptalive.probing.result import ProbeResult
 GATEWAY_TIMEOUTS = (504, 522, 524)
 _CLOSE = 1.0  # s by which ends may differ and still be the same
 _CLOSE_PART = 0.1  # ... or this part of the time
+_SO_SOON = 0.5  # s after connecting; no server that took a request has done anything with it yet
 _SHORTEST_MEMORY = 2.5  # s: no box forgets sooner; who dies so young dies of a restart or an outage
 _PROMPT = 0.3  # s that an answer to a probe may take, beside the timer's lateness
 
@@ -78,6 +79,15 @@ def same_time(one: Arm, other: Arm) -> bool:
     if one.waited is None or other.waited is None:
         return False
     return abs(one.waited - other.waited) <= max(_CLOSE, _CLOSE_PART * max(one.waited, other.waited))
+
+
+def turned_away(arm: Arm) -> bool:
+    """Tell whether the other end ended the connection as soon as it stood, without a word."""
+    if arm.outcome not in ("closed", "reset") or arm.status is not None:
+        return False
+    if arm.connected_at is None or arm.ended_at is None:
+        return False
+    return arm.ended_at - arm.connected_at < _SO_SOON
 
 
 def last_silence(arm: Arm) -> float:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from keptalive.diagnosis.arms import RunningArm
 from keptalive.diagnosis.control import ask_control
 from keptalive.diagnosis.evidence import Control
+from keptalive.diagnosis.fates import turned_away
 from keptalive.probing.rung import Weather
 from keptalive.probing.target import Address
 
@@ -70,6 +71,8 @@ class Questions:
         ends = {"dead" if arm.dead else arm.outcome for arm in self._arms}
         if ends == {"reset"} and self._plain is not None:
             return not self._held.recorder.answered_probes  # else the path knew it, and let the reset pass
+        if all(turned_away(arm.freeze()) for arm in self._arms):
+            return True  # is anybody there at all?
         return bool(ends & {"dead", "timed-out", "reset"})
 
     async def _wait_for_latecomers(self) -> None:

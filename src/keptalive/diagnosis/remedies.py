@@ -49,7 +49,8 @@ MEANINGS: dict[Verdict, Meaning] = {
     "slow-server": Meaning(
         "Nothing is lost on the way{answered}: the server takes its time{waiting}.",
         "Both requests, the plain one and the held one, fared alike, and no connection was forgotten.",
-        "Both arms were answered after about the same time, or both connections are still alive.",
+        "Both arms were answered after about the same time; or no answer came in the time given, and both "
+        "connections are still alive: then it could not be told whether keepalive helps, and the exit code is 5.",
         False,
         (
             _step(
@@ -273,14 +274,3 @@ INTERRUPTED = (
         "probe measures the path by itself.",
     ),
 )
-#: Seconds within which an answer came at once: who did not wait found out nothing about waiting.
-AT_ONCE = 1.0
-
-
-def answered(status: int, *, at_once: bool) -> str | None:
-    """Return what an answer that both arms got says, where it is not that the server takes its time."""
-    if status < 400:
-        return f"the server answered {status} at once: this was no long wait." if at_once else None
-    when = " at once" if at_once else ""
-    question = "are its credentials missing?" if status in (401, 403) else "is this the request you meant?"
-    return f"the server answered {status}{when}: {question}"

@@ -26,6 +26,7 @@ from keptalive.diagnosis.fates import (
     same_time,
     silence_kills,
     timers_of,
+    turned_away,
 )
 from keptalive.diagnosis.result import Verdict
 
@@ -64,6 +65,16 @@ def _unconnected(case: Case) -> Ruling | None:
     if fates == {Fate.UNCONNECTED}:
         return Ruling("unreachable")
     return Ruling("cannot-tell", ("unreachable", "outage")) if Fate.UNCONNECTED in fates else None
+
+
+def _turned_away(case: Case) -> Ruling | None:
+    """Every connection was ended as soon as it stood: nothing on the way forgets so soon."""
+    if not all(map(turned_away, case.evidence.arms)):
+        return None
+    outcomes = {arm.outcome for arm in case.evidence.arms}
+    if outcomes == {"closed"}:
+        return Ruling("closed-by-peer", _by_proxy(case))
+    return Ruling("reset-by-peer", ("closed-by-peer",) if len(outcomes) > 1 else ())
 
 
 def _both_answered(case: Case) -> Ruling | None:
@@ -296,6 +307,7 @@ def _by_proxy(case: Case) -> tuple[Verdict, ...]:
 _Rule = Callable[[Case], Ruling | None]
 _RULES: tuple[_Rule, ...] = (
     _unconnected,
+    _turned_away,
     _both_answered,
     _held_lives_on,
     _held_closed,
@@ -303,4 +315,4 @@ _RULES: tuple[_Rule, ...] = (
     _held_reset,
     _held_died,
 )
-_RULES_FOR_ONE: tuple[_Rule, ...] = (_unconnected, _one_answered, _one_waits, _one_died)
+_RULES_FOR_ONE: tuple[_Rule, ...] = (_unconnected, _turned_away, _one_answered, _one_waits, _one_died)

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 from keptalive.diagnosis.evidence import Arm, Control, Evidence
 from keptalive.diagnosis.fates import Fate, fate, forgets, last_silence
-from keptalive.diagnosis.remedies import AT_ONCE, INTERRUPTED, MEANINGS, answered
+from keptalive.diagnosis.particulars import given, particular, unanswered
+from keptalive.diagnosis.remedies import INTERRUPTED, MEANINGS
 from keptalive.diagnosis.result import Diagnosis, Verdict
 from keptalive.diagnosis.snippets import code_for
 from keptalive.diagnosis.verdicts import Ruling, judge
@@ -30,13 +31,17 @@ def conclude(evidence: Evidence) -> Diagnosis:
     ruling = judge(evidence)
     meaning = MEANINGS[ruling.verdict]
     policy = _policy(evidence, ruling.verdict)
+    figures = _figures(evidence, ruling)
+    case = particular(evidence, ruling.verdict, figures["error"])
+    sentence, steps = (None, meaning.steps) if case is None else case
+    told = ruling.verdict != "slow-server" or not unanswered(evidence)
     return Diagnosis(
         verdict=ruling.verdict,
-        sentence=_sentence(evidence, ruling),
+        sentence=sentence or meaning.sentence.format_map(figures),
         because=tuple(_because(evidence)),
-        keepalive_helps=meaning.helps,
+        keepalive_helps=meaning.helps if told else None,
         policy=policy,
-        steps=INTERRUPTED if evidence.interrupted and ruling.verdict == "cannot-tell" else meaning.steps,
+        steps=INTERRUPTED if evidence.interrupted and ruling.verdict == "cannot-tell" else steps,
         code=code_for(policy, evidence.seconds),
         also_possible=ruling.also,
         evidence=evidence,
@@ -67,17 +72,7 @@ def _policy(evidence: Evidence, verdict: Verdict) -> Policy | None:
 # -- the sentence ---------------------------------------------------------------------------------------
 
 
-def _sentence(evidence: Evidence, ruling: Ruling) -> str:
-    if ruling.verdict == "slow-server" and all(arm.outcome == "answered" for arm in evidence.arms):
-        waits = [arm.waited for arm in evidence.arms if arm.waited is not None]
-        status = max((arm.status or 0 for arm in evidence.arms), default=0)
-        said = answered(status, at_once=bool(waits) and max(waits) < AT_ONCE)
-        if said is not None:
-            return f"Nothing is lost on the way: {said}"
-    return MEANINGS[ruling.verdict].sentence.format_map(_figures(evidence, ruling))
-
-
-def _figures(evidence: Evidence, ruling: Ruling) -> dict[str, object]:
+def _figures(evidence: Evidence, ruling: Ruling) -> dict[str, str]:
     """Return what the sentences of `remedies` may name; "" where it is not known."""
     held = evidence.held
     last = evidence.arms[-1] if evidence.arms else None
@@ -90,9 +85,11 @@ def _figures(evidence: Evidence, ruling: Ruling) -> dict[str, object]:
     return {
         "silence": _silence(evidence),
         "waited": after,
-        "waiting": f"; none after {evidence.seconds:.0f} s, and its connection lives" if pending else "",
-        "answered": "" if pending else statuses_after,
-        "status": next(iter(statuses), ""),
+        "waiting": f"; the other request still waits after {given(evidence)} s, and its connection lives"
+        if pending
+        else "",
+        "answered": statuses_after,
+        "status": str(next(iter(statuses), "")),
         "timers": "" if held is None else f" ({held.timers})",
         "harm": ", it ends requests that would have been answered" if plain_answered else "",
         "error": "" if last is None or last.error is None else f" ({_in_words(last.error)})",
@@ -118,7 +115,7 @@ def _silence(evidence: Evidence) -> str:
 
 def _because(evidence: Evidence) -> Iterator[str]:
     for arm in evidence.arms:
-        yield _told(arm, evidence.seconds)
+        yield _told(arm, evidence)
     if evidence.plain is None and evidence.held is not None and evidence.held.connected_at is not None:
         yield "The request was sent once, held: it may not be repeated without --twice."
     if evidence.control is not None:
@@ -133,7 +130,7 @@ def _because(evidence: Evidence) -> Iterator[str]:
         )
 
 
-def _told(arm: Arm, seconds: float) -> str:
+def _told(arm: Arm, evidence: Evidence) -> str:
     name = f"Held ({arm.timers})" if arm.held else "Plain"
     after = "" if arm.waited is None else f" after {arm.waited:.1f} s"
     probes = ""
@@ -152,11 +149,11 @@ def _told(arm: Arm, seconds: float) -> str:
         Fate.RESET: f"reset{after}, {_cut(arm)}",
         Fate.GAVE_UP: f"given up by this kernel{after} ({_in_words(arm.error)})",
         Fate.UNCONNECTED: f"no connection ({_in_words(arm.error)})",
-        Fate.ALIVE: f"no answer in {seconds:.0f} s, but its connection is alive",
+        Fate.ALIVE: f"no answer in {given(evidence)} s, but its connection is alive",
         Fate.DEAD_SILENT: f"no answer, and its connection{silent} is dead: probes were not answered{by_data}",
         Fate.DEAD_RESET: f"no answer, and its connection{silent} is dead: a probe brought a reset",
-        Fate.WAITING: f"no answer in {seconds:.0f} s",
-    }[fate(arm, seconds)]
+        Fate.WAITING: f"no answer in {given(evidence)} s",
+    }[fate(arm, evidence.seconds)]
     return f"{name}: {said}{probes}."
 
 
@@ -177,6 +174,8 @@ def _control(control: Control) -> str:
         return f"Control: a fresh connection was not to be had ({_in_words(control.error)})."
     if control.probes == "answered":
         return "Control: a fresh connection answers probes."
+    if control.probes in ("reset", "closed"):
+        return f"Control: a fresh connection, on which nothing was asked for, was {control.probes} as well."
     data = " but acknowledges data" if control.data == "answered" else ""
     return f"Control: a fresh connection does not answer probes{data}."
 

@@ -12,7 +12,7 @@ from typing import Any
 from keptalive.probing.ending import end
 from keptalive.probing.ladder import Goal
 from keptalive.probing.rung import FLOOR, Answer, Rung, Weather
-from keptalive.probing.signatures import Ended, Evidence
+from keptalive.probing.signatures import AT_ONCE, Ended, Evidence
 from keptalive.probing.wire import FAREWELL, End, Wire
 
 _CONNECT = 8.0  # s: the kernel repeats a SYN after 1, 3 and 7 s
@@ -114,7 +114,9 @@ class Crew:
         elif before:
             self.ended_unasked(rung, rung.wire.end)
         else:
-            self._evidence.shed.append(rung.wire.end.at - rung.wire.connected)
+            lived = rung.wire.end.at - rung.wire.connected
+            self._evidence.shed.append(lived)
+            self._evidence.turned_away += lived < AT_ONCE and rung.wire.heard is None
             self.lose(rung)
 
     def rest(self, rung: Rung) -> None:

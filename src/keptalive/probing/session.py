@@ -18,7 +18,7 @@ from keptalive.errors import BadInput, NotSupported
 from keptalive.probing.ladder import Goal
 from keptalive.probing.measure import Measurement, Progress
 from keptalive.probing.result import ProbeResult, conclude
-from keptalive.probing.signatures import Behaviour, Evidence
+from keptalive.probing.signatures import NOBODY_BEHIND, Behaviour, Evidence
 from keptalive.probing.target import Address, Target
 from keptalive.sockets import format_address
 
@@ -74,11 +74,14 @@ class Session:
             self._measurement = Measurement(dial, self._goal, rate=self._rate, progress=self._progress)
             try:
                 self._behaviour = await self._measurement.run()
-                break
             except ssl.SSLError as error:
                 raise BadInput(f"{self._name} and TLS: {_tls_reason(error)}") from error
             except OSError as error:
                 self._behaviour, self._error = "unreachable", _reason(error)
+            else:
+                if self._behaviour != "unreachable":
+                    break
+                self._error = NOBODY_BEHIND
         return self.result()
 
     @property

@@ -19,7 +19,7 @@ Behaviour = Literal[
     "kept-alive-by-peer",  # the other end sends something of its own accord: there is no silence to measure
     "probes-filtered",  # keepalive probes go unanswered while data is acknowledged
     "outlived",  # alive after the longest silence that was tried
-    "unreachable",  # nobody listens there, or nothing comes back
+    "unreachable",  # nobody listens there, or behind what accepts; or nothing comes back
     "outage",  # every connection died at one moment, whatever its age
     "unknown",  # none of these, or interrupted
 ]
@@ -48,6 +48,14 @@ _ENOUGH_DISTURBED = 8
 _MASSACRE = 3  # connections that died young in a row
 _ENOUGH_TALK = 3  # times that one connection was spoken to
 _UNSETTLED = 3
+_ENOUGH_TURNED_AWAY = 5  # the first ones; of a few servers that take turns, one may be down
+#: Seconds of life of a connection that was ended as soon as it stood.
+AT_ONCE = 0.5
+#: What is unreachable though connections were made.
+NOBODY_BEHIND = (
+    "each connection is accepted and ended at once: probably nothing listens behind what accepts it (a port "
+    "forward, a relay, a load balancer), or it takes no more"
+)
 _SHORTEST = 1.2  # s: a silence that short is the shortest that can be tried, or nearly
 
 
@@ -67,6 +75,7 @@ class Evidence:
     deaths: Counter[str] = field(default_factory=Counter)  # of asked connections: "silent", "reset"
     ends: list[Ended] = field(default_factory=list)
     shed: list[float] = field(default_factory=list)  # s after which the peer ended what had not settled
+    turned_away: int = 0  # of those, who were ended as soon as they stood, without a word
     living: int = 0  # connections that stand, settled
     settled: int = 0  # connections whose probes were ever answered
     unsettled: int = 0  # those whose probes never were
@@ -136,6 +145,9 @@ def judge(
     connections still to come. *suspects*: those that have not answered so far.
     """
     found = evidence.bracket()
+    if not evidence.settled and evidence.turned_away == len(evidence.shed) and evidence.turned_away:
+        if evidence.turned_away >= _ENOUGH_TURNED_AWAY or not (evidence.living or opening):
+            return "unreachable"
     all_shed = evidence.shed and not evidence.living and not evidence.settled and not opening
     if all_shed or who_ended(evidence.ends, evidence.living) == "peer":
         if suspects and not evidence.outage:

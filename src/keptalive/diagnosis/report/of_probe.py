@@ -52,7 +52,10 @@ _STEPS: dict[Behaviour, tuple[tuple[str, str], ...]] = {
     ),
     "outlived": ((_NETWORK, "Nothing."), (_CLIENT, "Nothing, for silences up to that length.")),
     "kept-alive-by-peer": ((_NETWORK, "Nothing: the other end keeps the path open."),),
-    "unreachable": ((_NETWORK, "Let connections to this port pass, if they should."),),
+    "unreachable": (
+        (_NETWORK, "Let connections to this port pass, if they should."),
+        (_SERVER, "Is it running, and does anything listen behind what accepts for it?"),
+    ),
     "outage": ((_NETWORK, "Look for what was restarted, or interrupted, at the time given above."),),
     "unknown": (),
 }
