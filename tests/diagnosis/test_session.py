@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -171,6 +172,18 @@ def test_nobody_there() -> None:
     assert diagnosis.verdict == "unreachable"
     assert "(Connection refused)" in diagnosis.sentence
     assert diagnosis.policy is None
+
+
+def test_inside_an_event_loop() -> None:
+    """It cannot run there, and says what can, which does; no coroutine is left that nobody awaits."""
+
+    async def ask() -> Diagnosis:
+        with pytest.raises(RuntimeError, match=r"await asyncio\.to_thread\(keptalive\.diagnose, \.\.\.\)") as refused:
+            keptalive.diagnose("http://127.0.0.1:9/")
+        assert "await keptalive.diagnosis.session.Session(...).run()" in str(refused.value)
+        return await asyncio.to_thread(keptalive.diagnose, "http://127.0.0.1:9/")
+
+    assert asyncio.run(ask()).verdict == "unreachable"
 
 
 def _reset(sock: socket.socket) -> None:

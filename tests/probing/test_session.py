@@ -280,6 +280,18 @@ def test_a_relay_with_nothing_behind_it() -> None:
     assert result.connections < 25
 
 
+def test_inside_an_event_loop() -> None:
+    """It cannot run there, and says what can, which does; no coroutine is left that nobody awaits."""
+
+    async def ask() -> ProbeResult:
+        with pytest.raises(RuntimeError, match=r"await asyncio\.to_thread\(keptalive\.probe, \.\.\.\)") as refused:
+            keptalive.probe("127.0.0.1", 9)
+        assert "await keptalive.probing.session.Session(...).run()" in str(refused.value)
+        return await asyncio.to_thread(keptalive.probe, "127.0.0.1", 9)
+
+    assert asyncio.run(ask()).behaviour == "unreachable"
+
+
 def test_interrupted() -> None:
     """What is known so far can be had at any time."""
 

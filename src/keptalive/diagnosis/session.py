@@ -19,6 +19,7 @@ from keptalive.diagnosis.result import Diagnosis
 from keptalive.diagnosis.wording import conclude
 from keptalive.errors import BadInput, NotSupported
 from keptalive.policy import Policy
+from keptalive.probing.alone import refuse_inside_a_loop
 
 #: The held arm's keepalive: so eager that only a path that keepalive cannot hold at all kills it; the policy
 #: to use follows from the measured timeout. An outage of less than a quarter of a minute is survived.
@@ -144,9 +145,11 @@ def diagnose(
 
     A port that refuses, or never answers, is a result: the verdict is "unreachable". Raises BadInput for a
     URL, a host or arguments that make no sense, a certificate that is refused, redirects without end and
-    what is no HTTP; NotSupported where there is no TCP_INFO. Inside a running event loop, await
-    `keptalive.diagnosis.session.Session(...).run()` instead: it takes the same arguments.
+    what is no HTTP; NotSupported where there is no TCP_INFO. Raises RuntimeError inside a running
+    event loop: there `await asyncio.to_thread(keptalive.diagnose, ...)`, or await
+    `keptalive.diagnosis.session.Session(...).run()`, which takes the same arguments.
     """
+    refuse_inside_a_loop("diagnose", "keptalive.diagnosis.session.Session")
     session = Session(
         url,
         method=method,

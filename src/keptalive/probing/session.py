@@ -15,6 +15,7 @@ from functools import partial
 
 from keptalive import platforms
 from keptalive.errors import BadInput, NotSupported
+from keptalive.probing.alone import refuse_inside_a_loop
 from keptalive.probing.ladder import Goal
 from keptalive.probing.measure import Measurement, Progress
 from keptalive.probing.result import ProbeResult, conclude
@@ -158,8 +159,10 @@ def probe(
 
     A port that refuses, or never answers, is a result: its behaviour is "unreachable". Raises BadInput for a
     host that does not exist and for arguments that make no sense, NotSupported where there is no TCP_INFO.
-    Inside a running event loop, await `keptalive.probing.session.Session(...).run()` instead.
+    Raises RuntimeError inside a running event loop: there `await asyncio.to_thread(keptalive.probe, ...)`, or
+    await `keptalive.probing.session.Session(...).run()`, which takes a Target and a Goal.
     """
+    refuse_inside_a_loop("probe", "keptalive.probing.session.Session")
     target, goal = Target(host, port, tls, http), Goal(precision, max, connections)
     session = Session(target, goal, rate=rate, progress=progress)
     return asyncio.run(session.run())
