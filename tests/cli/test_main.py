@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -243,3 +244,51 @@ def test_table() -> None:
     text = output.table(("name", "n"), [("a\x07", 1), (None, 100)], right=(1,))
 
     assert text == "name     n\na\\x07    1\n-      100"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["lab", "faults"],
+        ["lab", "faults", "--json"],
+        ["ps", "--json"],
+        ["--help"],
+        ["ps", "--help"],
+        ["--version"],
+        ["completion", "bash"],
+        ["demo", "--policy", "1:2:3", "--json"],  # a complaint for programs
+    ],
+)
+def test_output_that_cannot_be_written(arguments: list[str]) -> None:
+    """One sentence and exit code 2, as for any file that was named; no traceback, at exit neither."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "keptalive", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    assert done.stderr == "keptalive: the output cannot be written: No space left on device\n"
+    assert done.returncode == Exit.USAGE
+
+
+@pytest.mark.parametrize("arguments", [["lab", "faults"], ["--help"], ["ps", "--json"]])
+def test_a_reader_that_has_gone(arguments: list[str]) -> None:
+    """`| head` is no error, and nothing is said."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as pipe:
+        done = subprocess.run(
+            [sys.executable, "-m", "keptalive", *arguments],
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    assert (done.returncode, done.stderr) == (Exit.OK, "")

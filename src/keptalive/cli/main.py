@@ -53,7 +53,38 @@ SUMMARY = "TCP keepalive for any program: hold, see, rescue, measure, explain, r
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        try:
+            return _dispatch(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            if sys.stdout is not None:  # None if it was closed
+                sys.stdout.flush()  # while what becomes of it can be told; --help too ends here
+    except BrokenPipeError:
+        # The reader (head, less) has gone: nothing to say.
+        _flush_no_more()
+        return 0
+    except OSError as error:
+        if not _output_fails(error):
+            raise
+        _flush_no_more()
+        print(f"keptalive: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return 2
+
+
+def _output_fails(error: OSError) -> bool:
+    """Tell whether it is stdout that failed: files have their name in the error, and sockets fail otherwise."""
+    import errno
+
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+    return error.filename is None and error.errno in full
+
+
+def _flush_no_more() -> None:
+    """Have nothing be flushed at exit into what does not take it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _dispatch(arguments: list[str]) -> int:
     if arguments and arguments[0] in VERBS:
         return _run_verb(arguments[0], arguments[1:])
     parser = _front_page()
@@ -133,18 +164,12 @@ def _run_verb(verb: str, arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
     _say_warnings_plainly()
     try:
-        code = int(_module(verb).run(args))
-        sys.stdout.flush()
+        return int(_module(verb).run(args))
     except KeptaliveError as error:
         complain(error, as_json=getattr(args, "json", False))
         return exit_for(error)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # The reader (head, less) has gone: nothing to say, and nothing may be flushed into it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
-    return code
 
 
 def _say_warnings_plainly() -> None:
