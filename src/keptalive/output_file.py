@@ -16,6 +16,8 @@ def refuse_unwritable(name: str, what: str, *, replaced: bool = False) -> None:
 
     replaced: a new file takes the place of the old one, so the folder counts, and only a regular file may go.
     """
+    if name == "-":
+        raise BadInput(f"{what} goes into a file, not to stdout: ./- is one that is called that")
     place = os.path.realpath(name) if replaced else name  # what a link leads to is replaced, not the link
     reason = _why_not(place, replaced=replaced)
     if reason is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
@@ -14,10 +15,12 @@ from typing import Any
 import pytest
 
 from clients.servers import Origin
-from diagnosis.specimens import SHAPE
+from diagnosis.specimens import SHAPE, arm, evidence
 from keptalive.cli import diagnose as verb
 from keptalive.cli.exits import Exit
 from keptalive.diagnosis.evidence import Evidence, Timers
+from keptalive.diagnosis.fates import Fate
+from keptalive.diagnosis.session import EAGER
 from keptalive.diagnosis.wording import conclude
 from keptalive.lab import Lab, open_lab
 from support import clean_environment
@@ -164,6 +167,28 @@ def test_as_wide_as_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(len(part) for line in lines for part in line.split("\n")) <= 60 < max(map(len, wide))
 
 
+def test_code_is_broken_as_python_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within brackets; where that is not to be had, or nothing limits it, a line stays whole."""
+    found = conclude(evidence(arm(Fate.DEAD_SILENT), arm(Fate.ANSWERED, EAGER)))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+
+    def code(columns: str) -> list[str]:
+        monkeypatch.setenv("COLUMNS", columns)
+        lines = verb.as_text(found)
+        return lines[lines.index("In code") + 1 :]
+
+    width = code("500")[0].index("policy = ")
+    for columns in ("80", "100", "60"):
+        lines = code(columns)
+        joined = "".join(line[width:] + "\n" for line in lines if "COMMAND" not in line)
+        assert [ast.unparse(node) for node in ast.parse(joined).body] == [
+            ast.unparse(node) for node in ast.parse("\n".join([*found.code.values()][:-1])).body
+        ]
+        assert any(line.startswith(" " * (width + 4)) for line in lines)
+        assert columns == "60" or max(map(len, lines)) <= int(columns)
+    assert len(code("500")) == len(found.code)
+
+
 def test_could_not_be_told() -> None:
     """Exit code 5 where the evidence fits more than one cause."""
     diagnosis = conclude(Evidence(SHAPE, None, None))
@@ -180,6 +205,17 @@ def test_what_exactly_makes_no_sense() -> None:
 
     assert "http:// instead of https://?" in plain.stderr
     assert "the proxy cannot be found: there is no host 'nothing.invalid'" in proxy.stderr
+    for text, url in (
+        ("example.org", "https://example.org?"),
+        ("example.org:8443/a?key=MARKER", "https://example.org:8443?"),
+        ("localhost:8000/a", "http://localhost:8000?"),
+    ):
+        bare = keptalive(text)
+        assert bare.returncode == Exit.USAGE
+        assert f"did you mean {url}" in bare.stderr
+        assert "MARKER" not in bare.stderr
+    assert "did you mean" not in keptalive(f"user:{SECRET}@example.org/").stderr
+    assert "goes into a file, not to stdout" in keptalive("http://127.0.0.1:9/", "-o", "-").stderr
     assert "99999 is not a port" in keptalive("http://127.0.0.1:99999/").stderr
     assert "99999" not in keptalive("http://user:99999/secret@127.0.0.1/").stderr
     assert "a number of seconds, not 'abc'" in keptalive("http://127.0.0.1:9/", "--timeout", "abc").stderr

@@ -16,6 +16,8 @@ from keptalive.cli import output
 from keptalive.cli.exits import Exit, exit_for
 from keptalive.errors import KeptaliveError, LabError, LabNotSupported, NotSupported
 
+LAB_VERBS = [["lab", verb] for verb in ("run", "relay", "faults")]
+
 
 def keptalive(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command as its user would."""
@@ -59,6 +61,20 @@ def test_without_a_verb() -> None:
 
     assert done.returncode == Exit.USAGE
     assert all(verb in done.stdout for verb in frame.VERBS)
+
+
+@pytest.mark.parametrize("arguments", [[], *([verb] for verb in frame.VERBS), *LAB_VERBS])
+def test_help_fits_a_terminal(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of 80 columns: usage, descriptions, options, and what follows them."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        frame.main([*arguments, "--help"])
+    lines = capsys.readouterr().out.splitlines()
+
+    assert [line for line in lines if len(line) > 80] == []
+    assert len(lines) > 5
 
 
 @pytest.mark.parametrize("verb", frame.VERBS)
@@ -151,6 +167,14 @@ def test_warnings_are_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
         (["probe", "localhost", "8080"], "; a port follows the host after a colon: HOST:8080\n"),
         (["serve", "8080"], "; a port follows --port: keptalive serve --port 8080\n"),
         (["ps", "wget"], "unrecognized arguments: wget\n"),
+        (["ps", "--procss", "wget"], "unrecognized arguments: --procss wget; did you mean --process?\n"),
+        (["lab", "run", "--fualt=idle-drop:1"], "did you mean --fault?\n"),
+        (["lab", "fault"], "; did you mean faults?\n"),
+        (["completion", "fisch"], "; did you mean fish?\n"),
+        (["serve", "--port", "x"], "argument --port: a whole number, not 'x'\n"),
+        (["lab", "run", "--speed", "x", "true"], "argument --speed: a number, not 'x'\n"),
+        (["probe", "--rate", "x", "localhost"], "argument --rate: a number, not 'x'\n"),
+        (["diagnose", "--connections", "x", "http://localhost"], "a whole number, not 'x'\n"),
         (["ps", "--watch", ":443"], "a number of seconds, not ':443': is --remote :443 meant?\n"),
         (["ps", "-p", "wget"], "a process number, not 'wget': pidof wget finds it\n"),
     ],

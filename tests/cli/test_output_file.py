@@ -79,3 +79,12 @@ def test_what_can_be_written(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="would be replaced by one"):
         refuse_unwritable("/dev/null", "the summary", replaced=True)
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_dash_is_not_taken_for_the_name_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stdout has the result already; who wants such a name says where it is."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="the report goes into a file, not to stdout: ./- is"):
+        refuse_unwritable("-", "the report")
+
+    refuse_unwritable("./-", "the report")

@@ -149,3 +149,11 @@ class _Socket:
 
     def makefile(self, mode: str) -> io.BytesIO:
         return self._file
+
+
+def test_what_is_no_http_is_shown_as_text() -> None:
+    """As it came, and not as Python writes bytes."""
+    with pytest.raises(NotHttp) as refused:
+        read(b"SSH-2.0-OpenSSH_9.2p1\r\n")
+
+    assert str(refused.value) == "it begins with 'SSH-2.0-'"

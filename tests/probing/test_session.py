@@ -267,6 +267,7 @@ def test_a_server_without_tls() -> None:
 
     assert result.behaviour == "unreachable"
     assert "connected, but no answer to the TLS handshake" in (result.error or "")
+    assert "perhaps that port speaks no TLS" in (result.error or "")
 
 
 def test_a_relay_with_nothing_behind_it() -> None:

@@ -18,16 +18,32 @@ def process_number(text: str) -> int:
         ) from None
 
 
+def whole(text: str) -> int:
+    """Read a whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a whole number, not {text!r}") from None
+
+
+def number(text: str) -> float:
+    """Read a number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a number, not {text!r}") from None
+
+
 def seconds(text: str) -> float:
     """Read how often to look."""
     try:
-        number = float(text)
+        often = float(text)
     except ValueError:
         meant = f": is --remote {text} meant?" if text.startswith(":") else ""
         raise argparse.ArgumentTypeError(f"a number of seconds, not {text!r}{meant}") from None
-    if not 0.1 <= number <= 86400:  # more often would be a load of its own
+    if not 0.1 <= often <= 86400:  # more often would be a load of its own
         raise argparse.ArgumentTypeError(f"{text} is not from 0.1 to 86400 seconds")
-    return number
+    return often
 
 
 def _is_a_name(text: str) -> bool:

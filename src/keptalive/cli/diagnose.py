@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
 import textwrap
 from pathlib import Path
 
+from keptalive.cli.argument_types import number, whole
 from keptalive.cli.diagnose_watch import watch
 from keptalive.cli.exits import Exit
 from keptalive.cli.output import escape, limit, print_json, wrapped
@@ -32,7 +34,7 @@ it measures the path's idle timeout. Secrets of the request (headers' values,
 user names, query, body) are in no output.
 
 Exit codes: 0 nothing is lost; 1 it found what kills the request; 5 it could
-not be told.
+not be told, or no answer came in the time given.
 """
 _EXITS = {"fine": Exit.OK, "problem": Exit.PROBLEM, "unknown": Exit.UNKNOWN}
 _WIDTH = 100  # columns of text, where no terminal is narrower
@@ -76,14 +78,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--connections",
-        type=int,
+        type=whole,
         default=CONNECTIONS,
         metavar="N",
         help=f"idle connections for the measurement meanwhile, 0 for none (default {CONNECTIONS})",
     )
     parser.add_argument(
         "--rate",
-        type=float,
+        type=number,
         default=RATE,
         metavar="N",
         help=f"open so many of them a second, 0 for no limit (default {RATE:g})",
@@ -169,7 +171,8 @@ def _file(name: str) -> bytes:
 def as_text(diagnosis: Diagnosis) -> list[str]:
     """Return the diagnosis as lines for people."""
     evidence, policy = diagnosis.evidence, diagnosis.policy
-    width = min(_WIDTH, limit(sys.stdout) or _WIDTH)
+    room = limit(sys.stdout)
+    width = min(_WIDTH, room or _WIDTH)
     lines = [f"{escape(evidence.request.method)} {escape(evidence.request.url)}: {diagnosis.verdict}"]
     if evidence.interrupted:
         lines.append(f"Interrupted after {evidence.seconds:.1f} s. What is known so far:")
@@ -187,5 +190,19 @@ def as_text(diagnosis: Diagnosis) -> list[str]:
     if diagnosis.code:
         name_width = max(map(len, diagnosis.code)) + 2
         lines += ["", "In code"]
-        lines += [f"  {client:{name_width}}{line}" for client, line in diagnosis.code.items()]
+        for client, line in diagnosis.code.items():
+            first, *others = _code(line, None if room is None else room - name_width - 2)
+            lines += [f"  {client:{name_width}}{first}", *(f"{'':{name_width + 2}}{more}" for more in others)]
     return lines
+
+
+def _code(line: str, room: int | None) -> list[str]:
+    """Break a line of Python within its brackets, where that is no other line; a command has none, and stays whole."""
+    if room is None or len(line) <= room:
+        return [line]
+    broken = [""]
+    for piece in re.split(r"(?<=\()|(?<=, )", line):
+        if broken[-1].strip() and len(broken[-1]) + len(piece.rstrip()) > room:
+            broken.append("    ")
+        broken[-1] += piece
+    return [part.rstrip() for part in broken]

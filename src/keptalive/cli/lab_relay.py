@@ -14,6 +14,7 @@ import sys
 import time
 from typing import Any
 
+from keptalive.cli.argument_types import number
 from keptalive.cli.exits import Exit
 from keptalive.cli.output import SCHEMA, complain, escape
 from keptalive.errors import BadInput, KeptaliveError, LabError, NotPermitted
@@ -47,7 +48,7 @@ def add_parser(verbs: Any) -> None:
         "--fault", default="idle-drop:5", metavar="FAULT", help="what goes wrong (default %(default)s)"
     )
     parser.add_argument(
-        "--speed", type=float, default=1.0, metavar="N", help="divide the fault's times by N (default 1)"
+        "--speed", type=number, default=1.0, metavar="N", help="divide the fault's times by N (default 1)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
 

@@ -11,6 +11,7 @@ import sys
 from contextlib import nullcontext
 from typing import Any
 
+from keptalive.cli.argument_types import number
 from keptalive.cli.exits import Exit
 from keptalive.cli.lab_trace import LACKS, Trace, open_traced
 from keptalive.cli.output import complain, escape
@@ -42,7 +43,7 @@ def add_parser(verbs: Any) -> None:
     )
     parser.add_argument("--engine", choices=ENGINES, help="default: the first that works here")
     parser.add_argument(
-        "--speed", type=float, default=1.0, metavar="N", help="divide the fault's times by N (default 1)"
+        "--speed", type=number, default=1.0, metavar="N", help="divide the fault's times by N (default 1)"
     )
     parser.add_argument(
         "--trace", action="store_true", help="show the packets that matter on stderr: probes, answers, drops"

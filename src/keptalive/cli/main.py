@@ -134,12 +134,37 @@ class _Parser(argparse.ArgumentParser):
         what, _, words = message.partition(": ")
         if self.hint and what == "unrecognized arguments" and words.isdigit():
             message = f"{message}; {self.hint.format(words)}"
+        elif guess := self._meant(message):
+            message = f"{message}; did you mean {guess}?"
         if self.as_json:
             from keptalive.cli.output import print_json
 
             print_json({"error": message, "hint": f"{self.prog} --help lists the options"})
             raise SystemExit(2)
         super().error(message)
+
+
+    def _meant(self, message: str) -> str | None:
+        """Return the option, or the word, that somebody probably meant who wrote what there is not."""
+        import re
+
+        from keptalive.spelling import similar
+
+        unknown = re.match(r"unrecognized arguments: (--[^\s=]+)", message)
+        if unknown is not None:
+            return similar(unknown[1], _options(self))
+        choice = re.search(r"invalid choice: '?([^'\s]+)'? \(choose from (.*)\)", message)
+        return None if choice is None else similar(choice[1], re.findall(r"[^\s,']+", choice[2]))
+
+
+def _options(parser: argparse.ArgumentParser) -> list[str]:
+    """Return the long options of a verb, and of those below it."""
+    found: list[str] = []
+    for action in parser._actions:
+        found += [option for option in action.option_strings if option.startswith("--")]
+        if isinstance(action, argparse._SubParsersAction):
+            found += [option for inner in action.choices.values() for option in _options(inner)]
+    return found
 
 
 def verb_parser(verb: str) -> _Parser:

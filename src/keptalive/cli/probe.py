@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
 
+from keptalive.cli.argument_types import number, whole
 from keptalive.cli.exits import Exit
 from keptalive.cli.output import columns, escape, print_json, wrapped
 from keptalive.cli.report_file import add_report_option, report_to
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision",
-        type=float,
+        type=number,
         default=0.01,
         metavar="PART",
         help="width of the bracket around the timeout, as a part of it (default 0.01)",
@@ -63,14 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--connections",
-        type=int,
+        type=whole,
         default=CONNECTIONS,
         metavar="N",
         help=f"open so many at most; fewer take longer (default {CONNECTIONS})",
     )
     parser.add_argument(
         "--rate",
-        type=float,
+        type=number,
         default=RATE,
         metavar="N",
         help=f"open so many connections a second, 0 for no limit (default {RATE:g})",

@@ -10,6 +10,7 @@ import asyncio
 import signal
 import sys
 
+from keptalive.cli.argument_types import whole
 from keptalive.cli.exits import Exit
 from keptalive.cli.output import escape, print_json
 from keptalive.cli.seconds import seconds
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"listen at this address (default {_HOST}: this machine alone; 0.0.0.0 or :: for every network)",
     )
     parser.add_argument(
-        "--port", type=int, default=_PORT, help=f"listen at this port; 0 takes a free one (default {_PORT})"
+        "--port", type=whole, default=_PORT, help=f"listen at this port; 0 takes a free one (default {_PORT})"
     )
     parser.add_argument(
         "--max-sleep",
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-connections",
-        type=int,
+        type=whole,
         default=_DEFAULTS.connections,
         metavar="N",
         help=f"reset who comes when so many are connected (default {_DEFAULTS.connections})",

@@ -233,13 +233,23 @@ def _split(text: str, what: str, base: str = "") -> SplitResult:
         # What the error quotes may be a password.
         raise BadInput(f"that is not {what}: its host or its port cannot be read") from None
     if url.scheme not in ("http", "https"):
-        raise BadInput(f"that is not {what}: it begins with http:// or https://")
+        guess = "" if base else _with_scheme(text)
+        raise BadInput(f"that is not {what}: it begins with http:// or https://{guess}")
     host = url.hostname or ""
     if not host or any(character.isspace() or not character.isprintable() for character in host):
         raise BadInput(f"that is not {what}: it names no host")
     if port == 0:
         raise BadInput(f"that is not {what}: ports go from 1 to 65535")
     return url
+
+
+def _with_scheme(text: str) -> str:
+    """Return a question whether a URL was meant whose scheme was left out; a query is not repeated."""
+    found = re.fullmatch(r"((?:[\w-]+\.)*[\w-]+(?::[0-9]{1,5})?)(?:[/?#].*)?", text, re.DOTALL)
+    if found is None or not ("." in found[1] or found[1].partition(":")[0] == "localhost"):
+        return ""
+    near = re.match(r"localhost\b|127\.", found[1])
+    return f"; did you mean {'http' if near else 'https'}://{found[1]}?"
 
 
 def _place(url: SplitResult) -> dict[str, Any]:

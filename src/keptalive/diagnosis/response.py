@@ -59,7 +59,7 @@ class Response:
         if bare >= 0 and (end < 0 or bare < end):
             end, size = bare, 2
         if not b"HTTP/1.".startswith(bytes(self._buffer[:7])):
-            raise NotHttp(f"it begins with {bytes(self._buffer[:8])!r}")
+            raise NotHttp(f"it begins with {_shown(self._buffer[:8])}")
         if end < 0:
             if len(self._buffer) > _LARGEST_HEAD:
                 raise NotHttp(f"its head is longer than {_LARGEST_HEAD} bytes")
@@ -68,7 +68,7 @@ class Response:
         del self._buffer[: end + size]
         match = _STATUS.fullmatch(lines[0])
         if match is None:
-            raise NotHttp(f"its first line begins with {lines[0][:20]!r}")
+            raise NotHttp(f"its first line begins with {_shown(lines[0][:20])}")
         status = int(match[1])
         if 100 <= status < 200 and status != 101:
             self._interim += 1
@@ -174,3 +174,8 @@ def _headers(lines: list[bytes]) -> dict[str, str]:
             text = f"{headers[key]}, {text}"
         headers[key] = text
     return headers
+
+
+def _shown(data: bytes | bytearray) -> str:
+    """Return bytes as text in quotes, whatever they are."""
+    return repr(data.decode("latin-1"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+from keptalive.escaping import escape
 from keptalive.linux import namespaces
 
 
@@ -27,5 +28,5 @@ def main(owner: int, network: int, user: int | None, argv: list[str]) -> None:
     try:
         os.execvp(argv[0], argv)
     except OSError as error:
-        sys.stderr.write(f"{argv[0]}: {error.strerror}\n")
+        sys.stderr.write(f"keptalive: cannot run {escape(argv[0])}: {error.strerror}\n")
         sys.exit(127)

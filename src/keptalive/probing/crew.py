@@ -94,8 +94,10 @@ class Crew:
             raise
         except asyncio.TimeoutError:
             self._lost.append(wire)
-            what = "connected, but no answer to the TLS handshake" if wire.connected else "no answer"
-            raise TimeoutError(f"{what} within {_CONNECT:g} s") from None
+            if wire.connected:
+                what = f"connected, but no answer to the TLS handshake within {_CONNECT:g} s"
+                raise TimeoutError(f"{what}: perhaps that port speaks no TLS") from None
+            raise TimeoutError(f"no answer within {_CONNECT:g} s") from None
         return wire
 
     # -- idle, or lost ---------------------------------------------------------------------------------

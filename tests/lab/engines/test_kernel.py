@@ -38,7 +38,8 @@ def test_a_command_sees_the_clients_namespace_alone(lab: Lab) -> None:
 def test_a_command_that_does_not_exist_ends_like_in_a_shell(lab: Lab) -> None:
     """With 127 and a message: it is looked for inside."""
     with lab.popen(["/no/such/command"], stderr=subprocess.PIPE, text=True) as command:
-        assert command.communicate(timeout=PATIENCE)[1] == "/no/such/command: No such file or directory\n"
+        said = command.communicate(timeout=PATIENCE)[1]
+        assert said == "keptalive: cannot run /no/such/command: No such file or directory\n"
         assert command.returncode == 127
 
 
