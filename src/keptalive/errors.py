@@ -99,7 +99,7 @@ class LabError(KeptaliveError, RuntimeError):
 
 
 class LabNotSupported(LabError, NotSupported):
-    """No lab of the kind asked for can be had on this machine, as it is set up; the message says what it lacks."""
+    """No lab of the kind asked for can be had on this machine; the message says what it lacks."""
 
 
 class KeptaliveWarning(UserWarning):

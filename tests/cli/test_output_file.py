@@ -84,7 +84,7 @@ def test_what_can_be_written(tmp_path: Path) -> None:
 def test_a_dash_is_not_taken_for_the_name_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stdout has the result already; who wants such a name says where it is."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(BadInput, match="the report goes into a file, not to stdout: ./- is"):
+    with pytest.raises(BadInput, match=r"the report goes into a file, not to stdout: \./- is"):
         refuse_unwritable("-", "the report")
 
     refuse_unwritable("./-", "the report")

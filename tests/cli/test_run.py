@@ -62,7 +62,7 @@ def test_policies_that_cannot_be(policy: str, tmp_path: Path) -> None:
 
 
 def test_the_policy_of_the_environment() -> None:
-    """It is the default, a preset's too; one that makes no sense, or is beyond the limits, is ignored, loudly."""
+    """It is the default, a preset's too; one without sense, or beyond the limits, is ignored, loudly."""
     fine = run("-v", "true", KEPTALIVE_POLICY="50:10:5")
     preset = run("-v", "true", KEPTALIVE_POLICY="azure-lb")
     assert (fine.returncode, preset.returncode) == (0, 0)

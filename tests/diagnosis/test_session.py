@@ -178,8 +178,9 @@ def test_inside_an_event_loop() -> None:
     """It cannot run there, and says what can, which does; no coroutine is left that nobody awaits."""
 
     async def ask() -> Diagnosis:
-        with pytest.raises(RuntimeError, match=r"await asyncio\.to_thread\(keptalive\.diagnose, \.\.\.\)") as refused:
+        with pytest.raises(RuntimeError, match="event loop") as refused:
             keptalive.diagnose("http://127.0.0.1:9/")
+        assert "await asyncio.to_thread(keptalive.diagnose, ...)" in str(refused.value)
         assert "await keptalive.diagnosis.session.Session(...).run()" in str(refused.value)
         return await asyncio.to_thread(keptalive.diagnose, "http://127.0.0.1:9/")
 

@@ -350,10 +350,11 @@ def test_the_steps_after_a_quick_answer_do_not_call_it_slow() -> None:
 
 
 def test_without_an_answer_nothing_is_said_about_longer_waits() -> None:
-    """The time is the one that was given, not that of the questions after it; whether keepalive helps is open."""
+    """The time is the one given, not that of the questions after it; whether keepalive helps is open."""
     seen = replace(evidence(Plain.alive, Held.alive), timeout=2.0, seconds=3.4)
     diagnosis = conclude(seen)
-    alone, interrupted = conclude(replace(seen, plain=None)), conclude(replace(seen, interrupted=True, seconds=1.2))
+    alone = conclude(replace(seen, plain=None))
+    interrupted = conclude(replace(seen, interrupted=True, seconds=1.2))
 
     assert diagnosis.sentence == (
         "No answer came in 2 s, the time given, but both connections live: so far nothing is lost on the way."

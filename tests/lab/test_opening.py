@@ -55,7 +55,8 @@ def test_an_engine_that_is_asked_for_is_not_replaced(kernel_refusal: str | None)
 @pytest.mark.parametrize(
     ("fault", "engine", "words"),
     [
-        ("idle-drop:5", "kernel", "no lab can be opened here: {}; idle-drop:5 can be had from the engine relay"),
+        ("idle-drop:5", "kernel", "no lab can be opened here: {}; idle-drop:5 can be had from the engine "
+         "relay"),
         ("loss:0.1", None, "no lab with loss:0.1 can be opened here: it takes the packet engine, and {}"),
         ("nat-rebind:5", None, "no lab with nat-rebind:5 can be opened here: it takes the kernel or packet "
          "engine, and {}"),

@@ -285,8 +285,9 @@ def test_inside_an_event_loop() -> None:
     """It cannot run there, and says what can, which does; no coroutine is left that nobody awaits."""
 
     async def ask() -> ProbeResult:
-        with pytest.raises(RuntimeError, match=r"await asyncio\.to_thread\(keptalive\.probe, \.\.\.\)") as refused:
+        with pytest.raises(RuntimeError, match="event loop") as refused:
             keptalive.probe("127.0.0.1", 9)
+        assert "await asyncio.to_thread(keptalive.probe, ...)" in str(refused.value)
         assert "await keptalive.probing.session.Session(...).run()" in str(refused.value)
         return await asyncio.to_thread(keptalive.probe, "127.0.0.1", 9)
 

@@ -63,7 +63,11 @@ CASES: list[tuple[str, Evidence, Behaviour | None]] = [
         "closed-by-peer",
     ),
     ("closed before anything settled", Evidence(shed=[0.5] * 9), "closed-by-peer"),
-    ("ended at once, each of the first five", Evidence(shed=[0.01] * 5, turned_away=5, living=6), "unreachable"),
+    (
+        "ended at once, each of the first five",
+        Evidence(shed=[0.01] * 5, turned_away=5, living=6),
+        "unreachable",
+    ),
     ("ended at once, so far", Evidence(shed=[0.01] * 4, turned_away=4, living=6), None),
     ("ended at once, all there are", Evidence(shed=[0.01] * 3, turned_away=3), "unreachable"),
     ("ended at once, others later", Evidence(shed=[0.01] * 5 + [0.9], turned_away=5), "closed-by-peer"),

@@ -25,7 +25,8 @@ Now and for every shell to come:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the argument."""
     parser.epilog = _EPILOG
-    parser.add_argument("shell", choices=tuple(_FILES), metavar="{" + ",".join(_FILES) + "}", help="your shell")
+    shells = "{" + ",".join(_FILES) + "}"  # argparse's own, said in errors too
+    parser.add_argument("shell", choices=tuple(_FILES), metavar=shells, help="your shell")
 
 
 def run(args: argparse.Namespace) -> Exit:

@@ -197,7 +197,7 @@ def as_text(diagnosis: Diagnosis) -> list[str]:
 
 
 def _code(line: str, room: int | None) -> list[str]:
-    """Break a line of Python within its brackets, where that is no other line; a command has none, and stays whole."""
+    """Break a line of Python within its brackets; a command has none, and stays whole."""
     if room is None or len(line) <= room:
         return [line]
     broken = [""]

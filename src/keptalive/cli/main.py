@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _output_fails(error: OSError) -> bool:
-    """Tell whether it is stdout that failed: files have their name in the error, and sockets fail otherwise."""
+    """Tell whether it is stdout that failed: errors of files name them, and sockets fail otherwise."""
     import errno
 
     full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -142,7 +142,6 @@ class _Parser(argparse.ArgumentParser):
             print_json({"error": message, "hint": f"{self.prog} --help lists the options"})
             raise SystemExit(2)
         super().error(message)
-
 
     def _meant(self, message: str) -> str | None:
         """Return the option, or the word, that somebody probably meant who wrote what there is not."""

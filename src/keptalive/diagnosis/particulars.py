@@ -59,10 +59,13 @@ def _unanswered(evidence: Evidence) -> Particular:
         (
             Step(
                 "client",
-                f"Give it more time than {seconds} s (--timeout), if the answer may take longer: whether a longer "
-                f"wait needs keepalive could not be told.",
+                f"Give it more time than {seconds} s (--timeout), if the answer may take longer: whether a "
+                f"longer wait needs keepalive could not be told.",
             ),
-            Step("server", "If it should have answered by then, look at the server, and at what it waits for."),
+            Step(
+                "server",
+                "If it should have answered by then, look at the server, and at what it waits for itself.",
+            ),
         ),
     )
 
@@ -81,12 +84,13 @@ def _told_little(evidence: Evidence) -> Particular | None:
     question = "are its credentials missing?" if status in (401, 403) else "is this the request you meant?"
     meant = Step(
         "client",
-        f"Look at the request (URL, method, headers, body): what the wait of another answer than {status} needs, "
-        f"this one does not tell.",
+        f"Look at the request (URL, method, headers, body). What the wait for another answer than {status} "
+        f"needs, this one does not tell.",
     )
     log = Step("server", f"If the request is as it should be, look at the server's log: why {status}?")
+    when = " at once" if at_once else ""
     return Particular(
-        f"Nothing is lost on the way: the server answered {status}{' at once' if at_once else ''}: {question}",
+        f"Nothing is lost on the way: the server answered {status}{when}: {question}",
         (meant, log) if at_once else (meant, log, *others),
     )
 
@@ -94,17 +98,20 @@ def _told_little(evidence: Evidence) -> Particular | None:
 def _nobody_behind(evidence: Evidence, verdict: Verdict) -> Particular | None:
     """Every connection was ended as soon as it stood, even one on which nothing was asked for."""
     control = evidence.control
-    if not all(map(turned_away, evidence.arms)) or control is None or control.probes not in ("reset", "closed"):
+    if control is None or control.probes not in ("reset", "closed"):
+        return None
+    if not all(map(turned_away, evidence.arms)):
         return None
     how = "closed" if verdict == "closed-by-peer" else "reset"
     return Particular(
-        f"Every connection is accepted and {how} at once, before anything is asked for: probably nothing listens "
-        f"behind what accepts it. Keepalive does not help.",
+        f"Every connection is accepted and {how} at once, before anything is asked for: probably nothing "
+        f"listens behind what accepts it. Keepalive does not help.",
         (
             Step(
                 "server",
-                "Is the server running? What accepts for it (a port forward, a relay, a load balancer, a container's "
-                "published port) ends connections like that while it is not; so does a server that takes no more.",
+                "Is the server running? What accepts for it (a port forward, a relay, a load balancer, a "
+                "container's published port) ends connections like that while it is not; so does a server "
+                "that takes no more.",
             ),
             Step("client", "Check the port."),
         ),
@@ -123,8 +130,8 @@ def _before_the_server(evidence: Evidence, error: str) -> Particular | None:
         (
             Step(
                 "client",
-                "Check the proxy's name and port: --proxy names it, or http_proxy or https_proxy in the environment; "
-                "--proxy none goes without one.",
+                "Check the proxy's name and port: --proxy names it, or http_proxy or https_proxy in the "
+                "environment; --proxy none goes without one.",
             ),
             Step("proxy", "Is it running, and does a firewall let you in?"),
         ),

@@ -50,7 +50,8 @@ MEANINGS: dict[Verdict, Meaning] = {
         "Nothing is lost on the way{answered}: the server takes its time{waiting}.",
         "Both requests, the plain one and the held one, fared alike, and no connection was forgotten.",
         "Both arms were answered after about the same time; or no answer came in the time given, and both "
-        "connections are still alive: then it could not be told whether keepalive helps, and the exit code is 5.",
+        "connections are still alive: then it could not be told whether keepalive helps, and the exit code "
+        "is 5.",
         False,
         (
             _step(

@@ -100,6 +100,11 @@ class Evidence:
         dead = sum(1 for trial in self.trials if not trial.alive and trial.age >= (found.dead or 0.0))
         return found.dead is not None and (dead >= 2 or not self.loss or bool(self.ends))
 
+    def nobody_behind(self, opening: int) -> bool:
+        """Tell whether all so far, and enough of them, were ended as soon as they stood."""
+        enough = self.turned_away >= _ENOUGH_TURNED_AWAY or not (self.living or opening)
+        return 0 < self.turned_away == len(self.shed) and not self.settled and enough
+
     def _told_by_ends(self) -> list[Trial]:
         """An end that came unasked passed the path; if the path sent it, it also tells the timeout."""
         if who_ended(self.ends, self.living) != "path":
@@ -145,9 +150,8 @@ def judge(
     connections still to come. *suspects*: those that have not answered so far.
     """
     found = evidence.bracket()
-    if not evidence.settled and evidence.turned_away == len(evidence.shed) and evidence.turned_away:
-        if evidence.turned_away >= _ENOUGH_TURNED_AWAY or not (evidence.living or opening):
-            return "unreachable"
+    if evidence.nobody_behind(opening):
+        return "unreachable"
     all_shed = evidence.shed and not evidence.living and not evidence.settled and not opening
     if all_shed or who_ended(evidence.ends, evidence.living) == "peer":
         if suspects and not evidence.outage:
