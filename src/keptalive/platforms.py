@@ -14,10 +14,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from keptalive.errors import PolicyError
-from keptalive.policy import Policy
+
+if TYPE_CHECKING:
+    from keptalive.policy import Policy
 
 Field = Literal["enabled", "idle", "interval", "count", "user_timeout"]
 FIELDS: tuple[Field, ...] = ("enabled", "idle", "interval", "count", "user_timeout")
