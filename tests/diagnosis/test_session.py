@@ -215,6 +215,11 @@ class EndsAtOnce(Server):
     def serve(self, sock: socket.socket) -> None:
         if self.reset:
             _reset(sock)
+            return
+        sock.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionResetError):
+            while sock.recv(1 << 16):  # else what was not read would make an RST of the FIN
+                continue
 
 
 @pytest.mark.parametrize(("reset", "verdict"), [(True, "reset-by-peer"), (False, "closed-by-peer")])
