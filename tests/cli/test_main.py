@@ -168,7 +168,7 @@ def test_warnings_are_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
         (["serve", "8080"], "; a port follows --port: keptalive serve --port 8080\n"),
         (["ps", "wget"], "unrecognized arguments: wget\n"),
         (["ps", "--procss", "wget"], "unrecognized arguments: --procss wget; did you mean --process?\n"),
-        (["lab", "run", "--fualt=idle-drop:1"], "did you mean --fault?\n"),
+        (["lab", "relay", "--to", "127.0.0.1:9", "--fualt=idle-drop:1"], "did you mean --fault?\n"),
         (["lab", "fault"], "; did you mean faults?\n"),
         (["completion", "fisch"], "; did you mean fish?\n"),
         (["serve", "--port", "x"], "argument --port: a whole number, not 'x'\n"),

@@ -129,6 +129,13 @@ class _Parser(argparse.ArgumentParser):
         self.as_json = "--json" in own[: own.index("--") if "--" in own else None]
         return super().parse_known_args(own, namespace)
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Let what stdout does not take come to light: argparse passes over it."""
+        if message and file is not None and file is sys.stdout:
+            file.write(message)
+        else:
+            super()._print_message(message, file)
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line and exit with 2."""
         what, _, words = message.partition(": ")
@@ -219,7 +226,7 @@ def _module(verb: str) -> ModuleType:
 def _front_page() -> argparse.ArgumentParser:
     width = max(map(len, VERBS)) + 2
     verbs = "\n".join(f"  {verb:{width}}{text}" for verb, text in VERBS.items())
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="keptalive",
         usage="keptalive [-h] [--version] VERB ...",
         description=f"{SUMMARY}\n\nverbs:\n{verbs}",
