@@ -28,6 +28,7 @@ FOREIGN_VARIABLES = (
     *(f"{name}_PROXY" for name in ("HTTP", "HTTPS", "ALL", "NO")),
     *(f"{name}_proxy" for name in ("http", "https", "all", "no")),
     "KEPTALIVE_POLICY",
+    "COLUMNS",  # pytest-xdist's: sentences are broken at it
 )
 
 
