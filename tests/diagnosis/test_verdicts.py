@@ -408,6 +408,17 @@ def test_a_proxy_that_is_not_there() -> None:
     assert "Check the host's name" in steps_of(conclude(replace(dead, plain=None, held=spoke)))
 
 
+def test_a_connection_that_is_reset_while_it_is_made() -> None:
+    """A closed port refuses; this one accepts, for somebody who is not there. Over TLS it may be anything."""
+    reset = replace(Held.unconnected or NO_ARM, error="ECONNRESET")
+    seen = evidence(None, reset)
+    tls = replace(seen, request=replace(seen.request, tls=True))
+
+    assert "nothing listens behind" in conclude(seen).sentence
+    assert steps_of(conclude(seen)).startswith("server: Is the server running?")
+    assert "nothing listens behind" not in conclude(tls).sentence
+
+
 def test_tls_where_there_may_be_none() -> None:
     """A handshake that nobody answers: perhaps the port speaks plain HTTP."""
     silent = replace(Held.unconnected or NO_ARM, error=NO_TLS_ANSWER)

@@ -279,6 +279,7 @@ def test_a_relay_with_nothing_behind_it() -> None:
 
     assert result.behaviour == "unreachable"
     assert result.connections < 25
+    assert "nothing listens behind" in (result.error or "")
 
 
 def test_inside_an_event_loop() -> None:

@@ -59,6 +59,7 @@ class RunningArm:
         self._answered_at: float | None = None
         self._done_at: float | None = None
         self._sending: asyncio.Task[None] | None = None
+        self._send_error = 0  # the kernel tells of an RST once: whoever reads after that finds a plain end
         self._loop = asyncio.get_running_loop()
         line.deliver = self._hear
 
@@ -103,7 +104,8 @@ class RunningArm:
     async def _send(self, request: bytes) -> None:
         try:
             await self.line.send(request)
-        except OSError:
+        except OSError as error:
+            self._send_error = error.errno or 0
             return  # the reader finds the end, and what the server may have said before
         self.sent_at = self.now
 
@@ -137,7 +139,7 @@ class RunningArm:
             return "no-connection"
         if end is None or (self.pokes and end.at - self._began >= self.pokes[0].at):
             return "pending"
-        if end.kind == "fin":
+        if end.kind == "fin" and self._send_error != errno.ECONNRESET:
             return "closed"
         return "timed-out" if end.errno in _GIVEN_UP else "reset"
 
@@ -281,7 +283,7 @@ class RunningArm:
             server=self._shown("server"),
             via=self._shown("via"),
             bytes_received=self.response.received,
-            error=_name(end.errno) if broken and end is not None else self.error,
+            error=_name(end.errno or self._send_error) if broken and end is not None else self.error,
             answered_probes=self.recorder.answered_probes,
             last_answered_at=self.recorder.last_answered,
             samples=tuple(self.recorder.samples),

@@ -18,6 +18,14 @@ from keptalive.diagnosis.result import Step, Verdict
 AT_ONCE = 1.0
 #: What is refused, or not answered, before anything was said to the proxy.
 _NO_WAY = ("ECONNREFUSED", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENETDOWN")
+_ASK_BEHIND = (
+    Step(
+        "server",
+        "Is the server running? What accepts for it (a port forward, a relay, a load balancer, a container's "
+        "published port) ends connections like that while it is not; so does a server that takes no more.",
+    ),
+    Step("client", "Check the port."),
+)
 
 
 class Particular(NamedTuple):
@@ -84,8 +92,8 @@ def _told_little(evidence: Evidence) -> Particular | None:
     question = "are its credentials missing?" if status in (401, 403) else "is this the request you meant?"
     meant = Step(
         "client",
-        f"Look at the request (URL, method, headers, body). What the wait for another answer than {status} "
-        f"needs, this one does not tell.",
+        f"Look at the request (URL, method, headers, body): {status} tells nothing about the wait for the "
+        f"answer that was meant.",
     )
     log = Step("server", f"If the request is as it should be, look at the server's log: why {status}?")
     when = " at once" if at_once else ""
@@ -106,15 +114,7 @@ def _nobody_behind(evidence: Evidence, verdict: Verdict) -> Particular | None:
     return Particular(
         f"Every connection is accepted and {how} at once, before anything is asked for: probably nothing "
         f"listens behind what accepts it. Keepalive does not help.",
-        (
-            Step(
-                "server",
-                "Is the server running? What accepts for it (a port forward, a relay, a load balancer, a "
-                "container's published port) ends connections like that while it is not; so does a server "
-                "that takes no more.",
-            ),
-            Step("client", "Check the port."),
-        ),
+        _ASK_BEHIND,
     )
 
 
@@ -123,6 +123,13 @@ def _before_the_server(evidence: Evidence, error: str) -> Particular | None:
     if last == NO_TLS_ANSWER:
         tls = Step("client", "Check that the port is one for TLS: perhaps it is http:// and not https://.")
         return Particular(None, (tls, *MEANINGS["unreachable"].steps))
+    if last == "ECONNRESET" and evidence.request.proxy is None and not evidence.request.tls:
+        # A port that is closed refuses: this one had been open, for less time than it takes to look.
+        return Particular(
+            f"There is no connection that lasts{error}: it is accepted and reset at once, so probably "
+            f"nothing listens behind what accepts it.",
+            _ASK_BEHIND,
+        )
     if evidence.request.proxy is None or last not in _NO_WAY:
         return None
     return Particular(

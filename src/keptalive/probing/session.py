@@ -6,6 +6,7 @@ Rule: it joins a target, a measurement and a result, and adds no judgement of it
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -78,7 +79,8 @@ class Session:
             except ssl.SSLError as error:
                 raise BadInput(f"{self._name} and TLS: {_tls_reason(error)}") from error
             except OSError as error:
-                self._behaviour, self._error = "unreachable", _reason(error)
+                reset = error.errno == errno.ECONNRESET and not self._target.tls  # a closed port refuses
+                self._behaviour, self._error = "unreachable", NOBODY_BEHIND if reset else _reason(error)
             else:
                 if self._behaviour != "unreachable":
                     break
