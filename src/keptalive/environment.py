@@ -46,9 +46,15 @@ def default_policy() -> Policy:
 
 def _read(text: str) -> Policy:
     """Return the policy that *text* is. Raises PolicyError, for what this system does not take as well."""
-    from keptalive import platforms, presets
+    from keptalive import platforms
+    from keptalive.policy import Policy
 
-    policy = presets.parse_policy(text)
+    if ":" in text:
+        policy = Policy.parse(text)
+    else:
+        from keptalive import presets  # 2 ms, which figures need not cost
+
+        policy = presets.parse_policy(text)
     platforms.current().option_values(policy)  # here: whoever sets it has not asked for it, and is to go on
     return policy
 
