@@ -69,8 +69,6 @@ complete -c keptalive -n __keptalive_first -s h -l help -d 'show this help messa
 complete -c keptalive -n __keptalive_first -l version -d 'print the version'
 complete -c keptalive -n __keptalive_first -a demo -d 'a firewall that forgets: plain clients lose, held ones do not'
 complete -c keptalive -n __keptalive_first -a ps -d 'this machine\'s TCP connections: owner, timer, protected or not'
-complete -c keptalive -n __keptalive_first -a demo -d 'a firewall that forgets: plain clients lose the answer, held ones get it'
-complete -c keptalive -n __keptalive_first -a ps -d 'the TCP connections of this machine: owner, timer, protected or not'
 complete -c keptalive -n __keptalive_first -a attach -d 'turn keepalive on for the connections of a running program'
 complete -c keptalive -n __keptalive_first -a run -d 'run any program, with keepalive on its whole process tree'
 complete -c keptalive -n __keptalive_first -a probe -d 'how long a path lets a connection be idle, and what happens then'
