@@ -197,12 +197,14 @@ def as_text(diagnosis: Diagnosis) -> list[str]:
 
 
 def _code(line: str, room: int | None) -> list[str]:
-    """Break a line of Python within its brackets; a command has none, and stays whole."""
+    """Break a line of Python within its brackets and before a comment; a command has neither, and stays whole."""
     if room is None or len(line) <= room:
         return [line]
+    code, mark, comment = line.partition("  # ")
     broken = [""]
-    for piece in re.split(r"(?<=\()|(?<=, )", line):
+    for piece in [*re.split(r"(?<=\()|(?<=, )", code), mark + comment]:
         if broken[-1].strip() and len(broken[-1]) + len(piece.rstrip()) > room:
-            broken.append("    ")
-        broken[-1] += piece
+            broken.append("    " + piece.lstrip())
+        else:
+            broken[-1] += piece
     return [part.rstrip() for part in broken]
