@@ -197,7 +197,7 @@ def as_text(diagnosis: Diagnosis) -> list[str]:
 
 
 def _code(line: str, room: int | None) -> list[str]:
-    """Break a line of Python within its brackets and before a comment; a command has neither, and stays whole."""
+    """Break a line of Python within brackets or before a comment; a command has neither, and stays whole."""
     if room is None or len(line) <= room:
         return [line]
     code, mark, comment = line.partition("  # ")
