@@ -5,7 +5,8 @@ Rule: nothing here waits. What a firewall would let pass passes: bytes, a FIN in
 TCP_INFO says how many segments a socket received (tcpi_segs_in, since Linux 4.2): keepalive probes
 count, though no byte comes with them. A socket is made deaf by IP_MINTTL (ip(7)): the kernel discards,
 before TCP sees them, packets with a lower TTL than 255. Loopback's is 64, and so is that of most systems,
-less one for each router on the way. Neither needs any right.
+less one for each router on the way. It counts them (sk_drops, which SO_MEMINFO shows since Linux 4.12), so
+who is deaf still learns that something came. None of it needs any right.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from keptalive.sockets import format_address
 
 _IP_MINTTL = 21  # linux/in.h; the socket module has no name for it
 _IPV6_MINHOPCOUNT = 73  # linux/in6.h
+_SO_MEMINFO = 55  # asm-generic/socket.h
+_DROPS = struct.Struct("=32xI")  # SK_MEMINFO_DROPS, linux/sock_diag.h
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 _STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
 
@@ -277,3 +280,8 @@ def deafen(sock: socket.socket, deaf: bool = True) -> None:
         sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MINHOPCOUNT, 255 * deaf)
     else:
         sock.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, 255 * deaf)
+
+
+def discarded(sock: socket.socket) -> int:
+    """Return how many packets the kernel has discarded that came for *sock*. Raises OSError."""
+    return int(_DROPS.unpack(sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _DROPS.size))[0])

@@ -20,7 +20,7 @@ from keptalive.lab.event import ASKED_FOR, LabEvent
 from keptalive.lab.faults import Faults
 from keptalive.lab.faults.fault import AfterIdle, Moment
 from keptalive.lab.faults.gateway_timeout import GatewayTimeout as GatewayTimeoutFault
-from keptalive.lab.flows import Address, Flow, deafen, prompt
+from keptalive.lab.flows import Address, Flow, deafen, discarded, prompt
 from keptalive.lab.listeners import listen
 from keptalive.lab.polling import Poller
 from keptalive.lab.relayed.darkness import Darkness
@@ -201,5 +201,6 @@ def _require_deafness() -> None:
     with socket.socket() as trial:
         try:
             deafen(trial)
+            discarded(trial)
         except OSError as error:
             raise LabError(f"sockets cannot be made deaf here ({error})") from error

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 
 import pytest
 
 from keptalive.lab import open_lab
+from keptalive.lab.silence import count
 from lab.relayed.ends import connected, ends, silent, wait_for_event
 from lab.scenario import PATIENCE, keep_alive, state
 
@@ -45,6 +47,30 @@ def test_reset_on_the_next_packet_tells_its_sender_alone(who: int, what: str) ->
         other.sendall(b"late")
         with pytest.raises(ConnectionResetError):
             other.recv(1)
+
+
+def test_a_probe_of_a_forgotten_flow_brings_an_rst_and_nothing_else() -> None:
+    """An acknowledgement before it would say that the path still knows the flow."""
+    with ends("idle-reset:0.5") as (lab, client, _):
+        wait_for_event(lab, "expired")
+        before = int.from_bytes(count(client), sys.byteorder)
+        keep_alive(client, 1, 1, 9)
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+
+        assert int.from_bytes(count(client), sys.byteorder) == before + 1
+
+
+def test_what_comes_in_the_dark_is_not_answered() -> None:
+    """Neither then nor afterwards; what is sent again after it is."""
+    with ends("idle-reset:0.5,outage@1-2.5") as (lab, client, server):
+        wait_for_event(lab, "outage")
+        keep_alive(server, 1, 60, 9)  # one probe, in the dark
+        client.sendall(b"x")
+        assert silent(client, 1)
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+        assert silent(server, 1)
 
 
 def test_reset_both_tells_both_at_once() -> None:

@@ -6,20 +6,17 @@ Rule: an ending takes a flow that the relay has let go of, and is all that has t
 from __future__ import annotations
 
 import time
-from functools import partial
-from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLRDHUP
 
 from keptalive.lab.faults import Fault
 from keptalive.lab.faults.idle_close import IdleClose
 from keptalive.lab.faults.idle_drop import IdleDrop
 from keptalive.lab.faults.idle_reset import IdleReset
 from keptalive.lab.faults.idle_reset_both import IdleResetBoth
-from keptalive.lab.flows import Flow, Leg, deafen
+from keptalive.lab.flows import Flow, Leg, deafen, discarded
 from keptalive.lab.relayed.departed import KEPT, departed
 from keptalive.lab.relayed.piece import Site
-from keptalive.lab.silence import count
 
-_SHORTEST = 0.02  # s between two looks for probes of strangers; more where there are many:
+_SHORTEST = 0.02  # s between two looks for what strangers sent; more where there are many:
 _EACH = 50e-6  # s for each, as a look takes a microsecond: 2 % of the CPU
 
 # s until it is looked whose clients have gone: a probe has ended its connections by then, for good. Or more,
@@ -87,14 +84,14 @@ class Drop(Ending):
 class ResetNext(Ending):
     """Forget it, and answer the next packet of either end with an RST, to that end alone.
 
-    Data, and a FIN, are answered at once. A probe is answered twice: by the kernel with an ACK, since for
-    the kernel the connection is alive, and with the RST as soon as the relay sees it, 20 ms later at most
-    with up to 200 such connections.
+    Both are deaf, since for the kernel the connection is alive, and it would acknowledge what comes. What it
+    discards it counts, and the relay looks for it: the RST is sent 20 ms later at most, with up to 200 such
+    connections.
     """
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)
-        self._strangers: dict[Leg, bytes] = {}
+        self._strangers: dict[Leg, int] = {}  # and what had come for it before
         self._alone: dict[Leg, None] = {}  # those of servers whose client has gone, in order of age
         self._awake = False
 
@@ -102,18 +99,16 @@ class ResetNext(Ending):
         """Wait for what either end sends next."""
         for leg in flow.legs:
             leg.unwatch()
-            self._strangers[leg] = count(leg.sock)
-            events = 0 if leg.ended else EPOLLIN | EPOLLRDHUP  # a FIN that came before is nothing new
-            self._site.poller.watch(leg.sock.fileno(), partial(self._spoke, leg), events)
-            deafen(leg.sock, self._site.dark)
+            deafen(leg.sock)
+            self._strangers[leg] = discarded(leg.sock)
         if not self._awake:
             self._awake = True
             self._site.poller.at(time.monotonic() + _SHORTEST, self._look)
 
     def set_dark(self, dark: bool) -> None:
-        """As for any connection."""
-        for leg in self._strangers:
-            deafen(leg.sock, dark)
+        """What came in the dark got lost, and is not answered."""
+        if not dark:
+            self._strangers = {leg: discarded(leg.sock) for leg in self._strangers}
 
     def close(self) -> None:
         """Reset those that nobody has used since."""
@@ -121,16 +116,10 @@ class ResetNext(Ending):
             leg.reset()
         self._strangers.clear()
 
-    def _spoke(self, leg: Leg, mask: int) -> None:
-        if mask & (EPOLLERR | EPOLLHUP):
-            self._forget(leg)  # its peer has reset it: nobody is there to be told
-        else:
-            self._answer(leg)
-
     def _look(self) -> None:
-        """Look for those that sent something without a byte."""
-        for leg, seen in list(self._strangers.items()):
-            if leg in self._strangers and count(leg.sock) != seen:
+        """Look for those that sent something."""
+        for leg, seen in () if self._site.dark else list(self._strangers.items()):
+            if leg in self._strangers and discarded(leg.sock) != seen:
                 self._answer(leg)
         self._awake = bool(self._strangers)
         if self._awake:
