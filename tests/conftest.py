@@ -32,6 +32,7 @@ _LASTING_THREADS = (
 # A worker that began one of these last would have all others wait for it.
 _LONG = (
     "tests/matrix/test_matrix.py",
+    "tests/test_benchmarks.py",
     "tests/lab/test_pytest_plugin.py",
     "tests/lab/test_leftovers.py",
     "tests/cli/test_diagnose.py",
@@ -42,6 +43,7 @@ _LONG = (
     "tests/diagnosis/test_causes.py",
     "tests/clients/test_explain.py",
     "tests/cli/test_lab.py",
+    "tests/chaos/test_chaos.py",
     "tests/test_docs.py",
     "tests/lab/test_stranger.py",
     "tests/truncation/test_truncation.py",
@@ -51,6 +53,7 @@ _LONG = (
     "tests/probing/test_measure.py",
     "tests/rescue/test_run_lab.py",
     "tests/cli/test_ps.py",
+    "tests/soak/test_soak.py",
     "tests/probing/test_real_servers.py",
     "tests/test_distribution.py",
     "tests/process_wide/test_clients.py",
