@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.child import Fate
-from chaos.judge import Happened, Limits, complaints
+from chaos.judge import PROMPT, Happened, Limits, complaints
 from chaos.plan import DELAY, Asked, Round
 from keptalive.lab import LabEvent, open_lab
 from keptalive.lab.engines.namespaced import NamespacedLab
@@ -181,7 +181,7 @@ def _judge(one: Round, fates: Iterable[Fate], evidence: dict[int, Evidence], sai
             found.append("its sockets never carried the policy")
         if found:
             verdict.complaints[asked.client] = found
-        as_if_held = replace(happening(asked, plain, evidence), held=True)
+        as_if_held = replace(happening(asked, plain, evidence), held=True, late=min(plain.late, PROMPT))
         if of_plain := complaints(as_if_held, limits, one.family.held, allowed):
             verdict.of_plain[asked.client] = of_plain
     return verdict

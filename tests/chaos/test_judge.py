@@ -71,6 +71,12 @@ def test_which_bound_applies(changes: dict[str, Any], limits: Limits, due: float
         ({"died": None, "own_timeout": 5.0}, "", None),
         ({"died": None, "ended": None, "outcome": "lost"}, "", "hangs on a path that lives"),
         ({"died": None, "ended": None, "outcome": "lost"}, "answered", "lost, though the path lives"),
+        (
+            {"died": None, "ended": None, "outcome": "lost", "late": 2.0},
+            "answered",
+            "lost, though the path lives",
+        ),
+        ({"died": None, "ended": None, "outcome": "lost", "late": 2.1}, "answered", None),
         ({"held": False, "ended": None, "outcome": "lost"}, "", None),
         ({"held": False, "ended": None, "outcome": "lost", "died": None}, "answered", "lost, though"),
         ({"outcome": "answered", "requests": 2}, "", "sent 2 times, plain 1"),

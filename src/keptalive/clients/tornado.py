@@ -103,23 +103,18 @@ def _hold_curl(client: Any, cover: Cover) -> None:
 class _Descriptors:
     """Passes on what libcurl says, and protects each connection when it is first waited for.
 
-    A request waits for a descriptor from the first that is said of it until it is said to be removed, as
-    libcurl does of each before it closes it (CURLMOPT_SOCKETFUNCTION(3)): one look is enough for a request.
+    Whether it is another is seen each time: libcurl closes connections and opens others with the same
+    descriptor without a word in between.
     """
 
     def __init__(self, client: Any, removed: int) -> None:
         self._client, self._removed = client, removed
-        self._waiting: set[int] = set()
         self._covered: dict[int, tuple[Cover, Any]] = {}  # by descriptor: with what, and its local address
 
     def __call__(self, event: int, descriptor: int, multi: Any, data: Any) -> None:
         self._client._handle_socket(event, descriptor, multi, data)
-        if event == self._removed:
-            self._waiting.discard(descriptor)
-            return
-        cover = cover_of(self._client)
-        if cover is not None and descriptor not in self._waiting:
-            self._waiting.add(descriptor)
+        cover = None if event == self._removed else cover_of(self._client)
+        if cover is not None:
             address = _local_address(descriptor)  # numbers are used again, addresses hardly
             if address is not None and self._covered.get(descriptor) != (cover, address):
                 self._covered[descriptor] = cover, address
