@@ -14,7 +14,8 @@ from keptalive import Policy
 
 SLACK = 1.15
 LEEWAY = 1.0  # s
-PROMPT = 2.0  # s; a client that is held up for longer may have connected, and lost its path before hold() could help
+#: s. A client that is held up for longer may have connected, and lost its path before hold() could help.
+PROMPT = 2.0
 
 
 @dataclass(frozen=True)
