@@ -69,7 +69,8 @@ def test_the_verdict(outcomes: dict[str, Outcome], name: str) -> None:
     assert diagnosis.verdict == cause.expected, seen
     assert set(cause.also) <= set(diagnosis.also_possible), seen
     assert diagnosis.keepalive_helps is cause.helps
-    assert late(outcome) - outcome.stalled <= 15
+    patience = 25 if "loss" in name else 15  # a question or an answer that is lost has to be asked again
+    assert late(outcome) - outcome.stalled <= patience
     assert name in LEAVING or outcome.left == 0
 
 

@@ -106,7 +106,7 @@ def _told_little(evidence: Evidence) -> Particular | None:
 def _nobody_behind(evidence: Evidence, verdict: Verdict) -> Particular | None:
     """Every connection was ended as soon as it stood, even one on which nothing was asked for."""
     control = evidence.control
-    if control is None or control.probes not in ("reset", "closed"):
+    if control is None or not (control.probes in ("reset", "closed") or control.error == "ECONNRESET"):
         return None
     if not all(map(turned_away, evidence.arms)):
         return None
