@@ -214,7 +214,6 @@ class EndsAtOnce(Server):
 
     def serve(self, sock: socket.socket) -> None:
         if self.reset:
-            time.sleep(0.05)  # until each client knows that it is connected: else connect() itself may fail
             _reset(sock)
             return
         sock.shutdown(socket.SHUT_WR)

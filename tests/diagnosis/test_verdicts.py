@@ -32,6 +32,7 @@ class Plain:
     silent, dead_by_reset = arm(Fate.DEAD_SILENT), arm(Fate.DEAD_RESET)
     reset, closed, unconnected = arm(Fate.RESET), arm(Fate.CLOSED), arm(Fate.UNCONNECTED)
     waiting = arm(Fate.WAITING)
+    too_soon = replace(arm(Fate.UNCONNECTED) or NO_ARM, error="ECONNRESET")
     turned_away, shut_out = arm(Fate.RESET, waited=0.01), arm(Fate.CLOSED, waited=0.01)
     none = None
 
@@ -122,6 +123,9 @@ TABLE: list[tuple[Evidence, Verdict, tuple[Verdict, ...]]] = [
     (S(Plain.turned_away, Held.turned_away, "answers"), "reset-by-peer", ()),
     (S(Plain.shut_out, Held.shut_out, "turned away"), "closed-by-peer", ()),
     (S(Plain.shut_out, Held.turned_away, "turned away"), "reset-by-peer", ("closed-by-peer",)),
+    # ... or before: which of the two gets to know of its connection is chance
+    (S(Plain.too_soon, Held.turned_away, "turned away"), "unreachable", ()),
+    (S(Plain.too_soon, Held.reset, "turned away"), "cannot-tell", ("unreachable", "outage")),
     # something restarted: within a silence that was survived before
     (S(Plain.dead_by_reset, Held.reset_by_probe), "state-lost", ()),
     (S(Plain.dead_by_reset, Held.reset_by_probe, "refused"), "state-lost", ()),

@@ -12,12 +12,12 @@ from itertools import pairwise
 from keptalive.diagnosis.evidence import Arm, Evidence, Timers
 from keptalive.policy import TIMER_LATENESS
 from keptalive.probing.result import ProbeResult
+from keptalive.probing.signatures import AT_ONCE
 
 #: Statuses by which a gateway says that the server behind it took too long: 504, and Cloudflare's own two.
 GATEWAY_TIMEOUTS = (504, 522, 524)
 _CLOSE = 1.0  # s by which ends may differ and still be the same
 _CLOSE_PART = 0.1  # ... or this part of the time
-_SO_SOON = 0.5  # s after connecting; no server that took a request has done anything with it yet
 _SHORTEST_MEMORY = 2.5  # s: no box forgets sooner; who dies so young dies of a restart or an outage
 _PROMPT = 0.3  # s that an answer to a probe may take, beside the timer's lateness
 
@@ -87,7 +87,12 @@ def turned_away(arm: Arm) -> bool:
         return False
     if arm.connected_at is None or arm.ended_at is None:
         return False
-    return arm.ended_at - arm.connected_at < _SO_SOON
+    return arm.ended_at - arm.connected_at < AT_ONCE
+
+
+def never_stood(arm: Arm) -> bool:
+    """Tell the same, also of a connection that was reset before connect() had returned."""
+    return turned_away(arm) or (arm.outcome == "no-connection" and arm.error == "ECONNRESET")
 
 
 def last_silence(arm: Arm) -> float:

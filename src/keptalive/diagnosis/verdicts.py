@@ -21,6 +21,7 @@ from keptalive.diagnosis.fates import (
     forgets,
     last_silence,
     longest_silence,
+    never_stood,
     no_probe_had_left,
     probe_was_due,
     same_time,
@@ -62,9 +63,10 @@ def _unconnected(case: Case) -> Ruling | None:
     fates = {case.plain, case.held} - {Fate.ABSENT}
     if not fates:
         return Ruling("cannot-tell")  # interrupted before anything happened
-    if fates == {Fate.UNCONNECTED}:
-        return Ruling("unreachable")
-    return Ruling("cannot-tell", ("unreachable", "outage")) if Fate.UNCONNECTED in fates else None
+    if Fate.UNCONNECTED not in fates:
+        return None
+    none = fates == {Fate.UNCONNECTED} or all(map(never_stood, case.evidence.arms))
+    return Ruling("unreachable") if none else Ruling("cannot-tell", ("unreachable", "outage"))
 
 
 def _turned_away(case: Case) -> Ruling | None:
