@@ -26,21 +26,24 @@ def whole(text: str) -> int:
         raise argparse.ArgumentTypeError(f"a whole number, not {text!r}") from None
 
 
-def number(text: str) -> float:
-    """Read a number."""
+def number(text: str, what: str = "a number") -> float:
+    """Read a number; *what* says of what, where it is wrong."""
     try:
         return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"a number, not {text!r}") from None
+        raise argparse.ArgumentTypeError(f"{what}, not {text!r}") from None
 
 
 def seconds(text: str) -> float:
+    """Read a time."""
+    return number(text, "a number of seconds")
+
+
+def pause(text: str) -> float:
     """Read how often to look."""
-    try:
-        often = float(text)
-    except ValueError:
-        meant = f": is --remote {text} meant?" if text.startswith(":") else ""
-        raise argparse.ArgumentTypeError(f"a number of seconds, not {text!r}{meant}") from None
+    if text.startswith(":"):
+        raise argparse.ArgumentTypeError(f"a number of seconds, not {text!r}: is --remote {text} meant?")
+    often = seconds(text)
     if not 0.1 <= often <= 86400:  # more often would be a load of its own
         raise argparse.ArgumentTypeError(f"{text} is not from 0.1 to 86400 seconds")
     return often

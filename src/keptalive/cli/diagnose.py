@@ -12,12 +12,11 @@ import sys
 import textwrap
 from pathlib import Path
 
-from keptalive.cli.argument_types import number, whole
+from keptalive.cli.argument_types import number, seconds, whole
 from keptalive.cli.diagnose_watch import watch
 from keptalive.cli.exits import Exit
 from keptalive.cli.output import escape, limit, print_json, wrapped
 from keptalive.cli.report_file import add_report_option, report_to
-from keptalive.cli.seconds import seconds
 from keptalive.diagnosis.evidence import Timers
 from keptalive.diagnosis.particulars import unanswered
 from keptalive.diagnosis.remedies import MEANINGS

@@ -22,7 +22,7 @@ from keptalive.lab.control import allow_many_sockets
 from keptalive.lab.event import LabEvent
 from keptalive.lab.faults import Faults, parse
 from keptalive.lab.relaying import Relay
-from keptalive.lab.upstream import parse_address, resolve
+from keptalive.lab.upstream import on_loopback, parse_address, resolve
 from keptalive.sockets import format_address
 
 _LISTEN = "127.0.0.1:0"
@@ -100,7 +100,7 @@ def _nobody_listens(upstream: list[tuple[str, int]]) -> bool:
 
     By the kernel's list: a connection to try it might be the only one that the server takes.
     """
-    if not all(address.startswith("127.") or address == "::1" for address, _ in upstream):
+    if not all(on_loopback(address) for address, _ in upstream):
         return False
     from keptalive.connections import list_connections
 

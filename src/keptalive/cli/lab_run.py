@@ -15,7 +15,7 @@ from keptalive.cli.argument_types import number
 from keptalive.cli.exits import Exit
 from keptalive.cli.lab_trace import LACKS, Trace, open_traced
 from keptalive.cli.output import complain, escape
-from keptalive.cli.program import Program
+from keptalive.cli.program import add_command
 from keptalive.errors import LabError
 from keptalive.lab import Lab, open_lab
 from keptalive.lab.faults import ENGINES, Faults, parse
@@ -48,13 +48,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--trace", action="store_true", help="show the packets that matter on stderr: probes, answers, drops"
     )
-    parser.add_argument(
-        "command",
-        metavar="CMD",
-        nargs=argparse.REMAINDER,
-        action=Program,
-        help="the command and its arguments; what follows -- is passed on as it is",
-    )
+    add_command(parser, "the command and its arguments; what follows -- is passed on as it is")
 
 
 def run(args: argparse.Namespace) -> int:

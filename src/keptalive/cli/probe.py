@@ -11,11 +11,10 @@ import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
 
-from keptalive.cli.argument_types import number, whole
+from keptalive.cli.argument_types import number, seconds, whole
 from keptalive.cli.exits import Exit
 from keptalive.cli.output import columns, escape, print_json, wrapped
 from keptalive.cli.report_file import add_report_option, report_to
-from keptalive.cli.seconds import seconds
 from keptalive.probing.ladder import Goal
 from keptalive.probing.measure import Progress
 from keptalive.probing.result import ProbeResult, numbers

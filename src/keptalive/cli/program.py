@@ -12,8 +12,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class Program(argparse.Action):
-    """Takes all that remains as it is, but for the "--" in front; for an argument with nargs=REMAINDER."""
+def add_command(parser: argparse.ArgumentParser, what: str) -> None:
+    """Declare the argument `command`, a list; *what* is its help."""
+    parser.add_argument("command", metavar="CMD", nargs=argparse.REMAINDER, action=_Program, help=what)
+
+
+class _Program(argparse.Action):
+    """Takes all that remains as it is, but for the "--" in front."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: Any = None

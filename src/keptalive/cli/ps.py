@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from operator import itemgetter
 
-from keptalive.cli.argument_types import process_number, seconds
+from keptalive.cli.argument_types import pause, process_number
 from keptalive.cli.exits import Exit
 from keptalive.cli.output import SCHEMA, escape, room
 from keptalive.cli.ps_rows import Json, Rows, Text, folded, folds, quoted
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--no-owner", action="store_true", help="do not search /proc for the owners: faster")
     how.add_argument(
         "--watch",
-        type=seconds,
+        type=pause,
         nargs="?",
         const=1.0,
         metavar="SECONDS",

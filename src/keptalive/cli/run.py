@@ -8,7 +8,7 @@ import os
 import sys
 
 from keptalive.cli.output import escape
-from keptalive.cli.program import Program
+from keptalive.cli.program import add_command
 from keptalive.environment import VARIABLE, switched_off
 from keptalive.errors import NotSupported
 
@@ -34,12 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "kept up to date while the program runs",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="say on stderr what is going to be done")
-    parser.add_argument(
-        "command",
-        metavar="CMD",
-        nargs=argparse.REMAINDER,
-        action=Program,
-        help="the program and its arguments; keptalive becomes this program, and returns its exit status",
+    add_command(
+        parser, "the program and its arguments; keptalive becomes this program, and returns its exit status"
     )
 
 

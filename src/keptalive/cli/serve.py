@@ -10,10 +10,9 @@ import asyncio
 import signal
 import sys
 
-from keptalive.cli.argument_types import whole
+from keptalive.cli.argument_types import seconds, whole
 from keptalive.cli.exits import Exit
 from keptalive.cli.output import escape, print_json
-from keptalive.cli.seconds import seconds
 from keptalive.serving import Endpoint, Limits
 
 _HOST, _PORT = "127.0.0.1", 8080
