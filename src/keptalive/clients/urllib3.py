@@ -60,8 +60,9 @@ def sockets(target: Any) -> list[Any]:
 
 
 def _hold_pool(pool: Any, cover: Cover) -> None:
-    if put_cover(pool, cover):
-        setattr(pool, _MADE, set())
+    if cover_of(pool) is None:
+        setattr(pool, _MADE, set())  # before the cover, with which another thread may make a connection
+    put_cover(pool, cover)
     follow(pool, "_new_conn", _connection_made)
     if pool.pool is not None and pool.num_connections:  # None once it is closed
         put_cover(pool.pool, cover)

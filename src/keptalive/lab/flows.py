@@ -19,6 +19,7 @@ from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLRDHUP
 from typing import Any
 
 from keptalive.lab.polling import EDGES, Poller
+from keptalive.lab.upstream import on_loopback
 from keptalive.sockets import format_address
 
 _IP_MINTTL = 21  # linux/in.h; the socket module has no name for it
@@ -32,9 +33,7 @@ _STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
 #: faster, up to what a socket has received meanwhile.
 _SIZE = 1 << 20
 _BUFFER = memoryview(bytearray(_SIZE))
-_SMALL = (
-    4096  # up to here the buffer's beginnings are kept: making one costs a fiftieth of passing on a message
-)
+_SMALL = 4096  # bytes up to which the buffer's beginnings are kept: to make one costs a fiftieth of a message
 _TURNS = 4  # buffers of one connection, before others have their turn
 
 #: Where a socket leads to: an address of its own family.
@@ -270,7 +269,7 @@ def prompt(sock: socket.socket, end: Address) -> None:
     Raises OSError.
     """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if end[0].startswith("127.") or end[0] == "::1":
+    if on_loopback(end[0]):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
 
 

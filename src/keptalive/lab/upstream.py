@@ -16,6 +16,11 @@ def parse_address(text: str) -> tuple[str, int]:
     return found[1] or found[2], int(found[3])
 
 
+def on_loopback(host: str) -> bool:
+    """Tell whether a numeric address is one of this machine's loopback: 127.0.0.0/8 or ::1."""
+    return host.startswith("127.") or host == "::1"
+
+
 def resolve(host: str, port: int) -> list[tuple[str, int]]:
     """Return the numeric addresses of a host with *port*, in the order to try. Raises BadInput."""
     if not 0 < port < 65536:
