@@ -144,9 +144,12 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(part.file for part in PARTS))
     parser.add_argument("--quick", action="store_true", help="few short rounds, to see that it works")
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="default: RESULTS.md; with --quick, print"
+        "--output", type=Path, metavar="FILE", help="default: RESULTS.md; of a quick run or a part, print"
     )
     arguments = parser.parse_args()
+    known = [part.file for part in PARTS]
+    if unknown := set(arguments.parts) - set(known):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}: known are {', '.join(known)}")
     chosen = [part for part in PARTS if part.file in (arguments.parts or [part.file])]
     for missing in filter(None, map(absent, PEERS)):
         progress(f"{missing}: some rows stay empty")
@@ -160,7 +163,7 @@ def main() -> int:
         missed = sum(verdict in (NOT_REACHED, "not measured") for verdict in verdicts)
         progress(f"      {done[-1].seconds:.0f} s; {missed} of {len(verdicts)} figures not reached")
     text = written(done, began, arguments.quick)
-    if arguments.quick and arguments.output is None:
+    if arguments.output is None and (arguments.quick or arguments.parts):
         print(text, end="")
     else:
         file = arguments.output or HERE / "RESULTS.md"

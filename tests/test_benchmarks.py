@@ -142,3 +142,16 @@ def test_rivals_take_turns():
 
     assert "".join(asked) == "cab" + "abc" + "bca" + "cab"
     assert found == {"a": [4, 9, 11], "b": [5, 7, 12], "c": [6, 8, 10]}
+
+
+def test_a_part_that_there_is_not_is_refused():
+    """And leaves the results of the last run alone."""
+    before = (BENCHMARKS / "RESULTS.md").read_bytes()
+
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "all.py"), "nosuch"], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 2
+    assert "there is no part nosuch: known are import_cost" in done.stderr
+    assert (BENCHMARKS / "RESULTS.md").read_bytes() == before

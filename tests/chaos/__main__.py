@@ -29,6 +29,8 @@ def main() -> int:
     rounds = draw(options.seed, options.rounds, options.client or CLIENTS)
     if options.only is not None:
         rounds = [one for one in rounds if one.number == options.only]
+    if not rounds:
+        sys.exit(f"chaos: there is no such round: they go from 0 to {options.rounds - 1}")
     began, bad = time.monotonic(), 0
     for start in range(0, len(rounds), AT_ONCE):
         for verdict in carry_out(rounds[start : start + AT_ONCE]):

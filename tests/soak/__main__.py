@@ -64,7 +64,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--controls", type=int, default=100, help="plain ones beside them; default: %(default)s"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.requests < 1 or options.controls < 1 or not options.minutes > 0:
+        parser.error("it takes requests, plain ones beside them, and a time")
+    return options
 
 
 if __name__ == "__main__":
