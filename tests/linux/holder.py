@@ -11,6 +11,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import pytest
 from support import require
 
 IPPROTO_MPTCP = 262
+_FIN_WAIT_2 = 5  # include/net/tcp_states.h
 KINDS = (
     "protected", "late", "off", "close-wait", "fin-wait-2", "unanswered", "zero-window", "syn-sent",
     "fin-wait-1", "last-ack", "mapped", "ipv6", "mptcp", "unaccepted", "time-wait",
@@ -63,6 +65,15 @@ def keepalive(sock: socket.socket, idle: int) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
+def end_writing(sock: socket.socket) -> None:
+    """Send a FIN and see it acknowledged, which may take 40 ms: soon there will be no way for that."""
+    sock.shutdown(socket.SHUT_WR)
+    deadline = time.monotonic() + 30
+    while sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _FIN_WAIT_2:
+        assert time.monotonic() < deadline, "a FIN was not acknowledged"
+        time.sleep(0.001)
+
+
 class _World:
     """All the connections. What a kind must do once there is no way any more is kept for the end."""
 
@@ -102,10 +113,10 @@ class _World:
             keepalive(client, 7200)
         elif kind == "close-wait":
             keepalive(server, 90)
-            client.shutdown(socket.SHUT_WR)
+            end_writing(client)
         elif kind == "fin-wait-2":
             keepalive(client, 120)
-            client.shutdown(socket.SHUT_WR)
+            end_writing(client)
         elif kind == "unanswered":
             keepalive(client, 60)
             self.later.append(lambda: client.send(b"x"))
