@@ -7,23 +7,30 @@ and a user namespace takes a process with one thread only. The process id stays 
 from __future__ import annotations
 
 import os
+import select
 import sys
 
 from keptalive.escaping import escape
 from keptalive.linux import namespaces
 
 
-def main(owner: int, network: int, user: int | None, argv: list[str]) -> None:
-    """Join the namespaces that the descriptors hold open; become *argv*.
+def main(unswept: int, network: int, user: int | None, argv: list[str]) -> None:
+    """Join the namespaces that the descriptors hold open; become *argv*, which inherits none of these.
 
+    *unswept* is a pipe whose other end closes when the holder begins to end all that lives in the namespaces.
     Exits with 127, like a shell, if there is no such command.
     """
+    for descriptor in (unswept, network, *(() if user is None else (user,))):
+        os.set_inheritable(descriptor, False)
     if user is not None:
         namespaces.enter(user, namespaces.CLONE_NEWUSER)
     namespaces.enter(network, namespaces.CLONE_NEWNET)
-    if os.getppid() != owner:
-        # The lab's owner died meanwhile, and the holder may have swept already. Had it died later than
-        # this check, the sweep would find this process inside.
+    sweep = select.poll()
+    sweep.register(unswept, select.POLLIN)  # POLLHUP comes unasked
+    if sweep.poll(0):
+        # The lab's owner died meanwhile, and the sweep may have missed this process. Had it begun later than
+        # this, it would find it inside. (To see whether the owner is still the parent would not do: its
+        # descriptors close, and the holder sweeps, before its children are given away.)
         sys.exit(0)
     try:
         os.execvp(argv[0], argv)

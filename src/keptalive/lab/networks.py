@@ -40,6 +40,7 @@ class Networks:
         self.user: int | None = None  # None: root needs none of its own
         self._networks: dict[str, int] = {}
         self._spared = 0
+        self._unswept: int | None = None  # closed when the sweep begins; who joins holds the other end
         self.ipv6 = Path("/proc/sys/net/ipv6").is_dir()
 
     def build(self, spare: int) -> None:
@@ -62,15 +63,18 @@ class Networks:
         self._link_all()
 
     def handed_over(self, how: str) -> dict[str, Any]:
-        """Return what the owner needs: the ends' namespaces, and the user namespace if there is one.
+        """Return what the owner needs: the ends' namespaces, a pipe, and the user namespace if there is one.
 
+        The pipe's other end closes when the sweep begins: who joins a namespace after that has to leave it.
         *how* is what to say of the firewall.
         """
         reason = f"network namespaces with {how}"
         if self.user is not None:
             reason += ", inside a user namespace"
-        held = [*(self._networks[side] for side in SIDES), *([] if self.user is None else [self.user])]
-        return {"reason": reason, "ipv6": self.ipv6, "descriptors": [os.dup(one) for one in held]}
+        unswept, self._unswept = os.pipe()
+        sides = (os.dup(self._networks[side]) for side in SIDES)
+        held = [*sides, unswept, *([] if self.user is None else [os.dup(self.user)])]
+        return {"reason": reason, "ipv6": self.ipv6, "descriptors": held}
 
     def client_socket(self, family: int) -> dict[str, Any]:
         """Make a TCP socket in the client's namespace and hand it over."""
@@ -88,6 +92,9 @@ class Networks:
 
     def sweep(self) -> None:
         """End every process that still lives in one of the namespaces, so that these can go."""
+        if self._unswept is not None:
+            os.close(self._unswept)
+            self._unswept = None
         inodes = [namespaces.inode(descriptor) for descriptor in self._networks.values()]
         namespaces.kill_processes_in(inodes, self._spared)
 

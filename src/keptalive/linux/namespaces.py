@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import time
 from collections.abc import Collection
 from pathlib import Path
 
@@ -29,6 +30,8 @@ __all__ = [
 
 CLONE_NEWUSER = 0x10000000  # include/uapi/linux/sched.h
 CLONE_NEWNET = 0x40000000
+
+_STUBBORN = 5.0  # s for a killed process to go: one that waits for a disk may take its time
 
 
 def _call(name: str, *arguments: int) -> None:
@@ -85,12 +88,27 @@ def inode(descriptor: int) -> int:
 
 
 def kill_processes_in(networks: Collection[int], spare: int = 0) -> None:
-    """Kill every process, but this one and *spare*, whose network namespace is one of *networks* (inodes)."""
+    """Kill every process, but this one and *spare*, whose network namespace is one of *networks* (inodes).
+
+    Returns when none is left: what one has started while it was looked for is found the next time.
+    """
+    deadline = time.monotonic() + _STUBBORN
+    while _killed_in(networks, spare) and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+def _killed_in(networks: Collection[int], spare: int) -> int:
+    """Kill what is there now; return how many there were."""
+    found = 0
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit() or int(entry.name) in (os.getpid(), spare):
             continue
         try:
             if Path(entry.path, "ns", "net").stat().st_ino in networks:
                 os.kill(int(entry.name), signal.SIGKILL)
+                found += 1
+        except ProcessLookupError:
+            found += 1  # ended meanwhile, and may have started another before
         except OSError:
-            continue  # ended meanwhile, or another user's: then it is not in a namespace of ours
+            continue  # gone before it was looked at, or another user's: then it is not in a namespace of ours
+    return found

@@ -53,3 +53,22 @@ def test_a_sysctl_that_is_not_there_is_refused_by_name(namespaced: NamespacedLab
 
     namespaced.set_sysctl("server", RETRIES, 8)
     assert _value(namespaced.popen_server) == "8"
+
+
+def test_a_command_inherits_nothing_that_joining_took(namespaced: NamespacedLab) -> None:
+    """A descriptor of a namespace would keep that alive, and appear wherever a program lists its own."""
+    with namespaced.popen(["ls", "/proc/self/fd"], stdout=subprocess.PIPE, text=True) as command:
+        listed = command.communicate(timeout=PATIENCE)[0]
+
+    assert listed.split() == ["0", "1", "2", "3"]  # the fourth is the listing's
+
+
+def test_a_command_that_comes_after_the_sweep_leaves_again(namespaced: NamespacedLab) -> None:
+    """Nobody would end it any more."""
+    with namespaced.popen(["echo", "here"], stdout=subprocess.PIPE, text=True) as command:
+        assert command.communicate(timeout=PATIENCE)[0] == "here\n"
+
+    namespaced._holder.close()  # it sweeps, as when the owner has been killed
+
+    with namespaced.popen(["echo", "here"], stdout=subprocess.PIPE, text=True) as command:
+        assert command.communicate(timeout=PATIENCE)[0] == ""

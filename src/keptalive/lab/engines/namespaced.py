@@ -44,6 +44,7 @@ class NamespacedLab(Lab):
             raise LabError(refusal)
         self._holder = Helper(self._module)
         self._networks: dict[str, int] = {}
+        self._unswept: int | None = None
         self._user: int | None = None
         super().__init__()
         try:
@@ -54,7 +55,7 @@ class NamespacedLab(Lab):
 
     def _build(self, faults: Faults) -> None:
         reply = self._holder.ask("build", faults=str(faults), spare=self._server.pid)
-        self._networks["client"], self._networks["server"], *user = reply["descriptors"]
+        self._networks["client"], self._networks["server"], self._unswept, *user = reply["descriptors"]
         self._user = user[0] if user else None
         self.engine_reason = reply["reason"]
         self.host6 = networks.SERVER6 if reply["ipv6"] else None
@@ -105,9 +106,9 @@ class NamespacedLab(Lab):
         words = [argv] if isinstance(argv, str) else argv
         if options.pop("shell", False):
             words = ["/bin/sh", "-c", *words]
-        network, user = self._networks[side], self._user
-        options["pass_fds"] = [*options.get("pass_fds", ()), network, *([] if user is None else [user])]
-        where = [str(os.getpid()), str(network), "" if user is None else str(user)]
+        descriptors = (self._unswept, self._networks[side], self._user)
+        where = ["" if descriptor is None else str(descriptor) for descriptor in descriptors]
+        options["pass_fds"] = [*options.get("pass_fds", ()), *(int(one) for one in where if one)]
         return subprocess.Popen([*PYTHON, _JOIN, SOURCE, *where, *words], **options)
 
     def close(self) -> None:
@@ -116,6 +117,7 @@ class NamespacedLab(Lab):
         self._holder.close()
         # The holder has done this, unless it was killed: what a command has started may live in there.
         namespaces.kill_processes_in([namespaces.inode(network) for network in self._networks.values()])
-        for descriptor in (*self._networks.values(), *([] if self._user is None else [self._user])):
-            os.close(descriptor)
-        self._networks, self._user = {}, None
+        for descriptor in (*self._networks.values(), self._unswept, self._user):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._networks, self._unswept, self._user = {}, None, None
