@@ -71,7 +71,8 @@ class Path:
     forgets_all_at: float = float("inf")
     refuses: bool = False
     spread: float = 0.0  # each flow meets one of several firewalls, with timeouts up to this factor longer
-    takes: int = 10**6  # connections; the server closes more at once
+    takes: int = 10**6  # connections; the server ends more at once
+    hasty: float = 0.0  # share of those whose RST is there before connect() has returned
 
     taken: int = 0
 
@@ -97,6 +98,7 @@ class SimulatedWire:
         self._segments = 0
         self._acknowledged = 0
         self._probes = 0  # unanswered
+        self.connected = 0.0
         self._answered = 0.0
         self._timeout = path.timeout * (1 + path.spread * path.chance.random())
         self._entry = _HANDSHAKE_TIMEOUT  # how long the firewall remembers the flow as it is now
@@ -120,6 +122,8 @@ class SimulatedWire:
         else:
             raise TimeoutError(110, "Connection timed out")
         await asyncio.sleep(self._path.round_trip)
+        if self._path.taken >= self._path.takes and self._path.chance.random() < self._path.hasty:
+            raise ConnectionResetError(104, "Connection reset by peer")
         self.connected = self._seen = self._answered = self._loop.time()
         self._segments = 1
         self._path.taken += 1

@@ -145,9 +145,10 @@ def test_nobody_there() -> None:
         Run(path, Goal(0.01, 100.0, 50))
 
 
-def test_nobody_behind_what_accepts() -> None:
-    """Ended at once, connection for connection: as many as tell, and not all fifty."""
-    done = over(takes=0, rate=10.0)
+@pytest.mark.parametrize(("hasty", "seed"), [(0.0, 1), (0.7, 7), (0.9, 1), (0.9, 8)])
+def test_nobody_behind_what_accepts(hasty: float, seed: int) -> None:
+    """Ended at once, one after the other, some before they are seen to stand: not all fifty are tried."""
+    done = over(seed=seed, takes=0, hasty=hasty, rate=10.0)
 
     assert done.behaviour == "unreachable"
     assert len(done.wires) < 25

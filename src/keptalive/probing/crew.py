@@ -69,12 +69,11 @@ class Crew:
                 await asyncio.wait([self._contact])
             if self._rate and not self._spare_called:
                 await asyncio.sleep(number / self._rate)
+            wire = self._dial(self.event.set)
             try:
-                wire = await self._connect()
+                await self._connect(wire)
             except OSError as error:
-                self.refused += 1
-                if self.refused >= _SCOUTS and not self._contact.done():
-                    self._contact.set_exception(error)
+                self._refused(wire, error)
                 return
             if not self._contact.done():
                 self._contact.set_result(None)
@@ -84,8 +83,17 @@ class Crew:
         finally:
             self.opening -= 1
 
-    async def _connect(self) -> Wire:
-        wire = self._dial(self.event.set)
+    def _refused(self, wire: Wire, error: OSError) -> None:
+        """A connection was not to be had."""
+        self.refused += 1
+        if isinstance(error, ConnectionResetError) and not wire.connected:
+            # It stood, and its RST was there before anybody could see it stand: a closed port refuses.
+            self._evidence.shed.append(0.0)
+            self._evidence.turned_away += 1
+        if self.refused >= _SCOUTS and not self._contact.done():
+            self._contact.set_exception(error)
+
+    async def _connect(self, wire: Wire) -> None:
         self.connections += 1
         try:
             await asyncio.wait_for(wire.connect(), _CONNECT)
@@ -98,7 +106,6 @@ class Crew:
                 what = f"connected, but no answer to the TLS handshake within {_CONNECT:g} s"
                 raise TimeoutError(f"{what}: perhaps that port speaks no TLS") from None
             raise TimeoutError(f"no answer within {_CONNECT:g} s") from None
-        return wire
 
     # -- idle, or lost ---------------------------------------------------------------------------------
 
@@ -198,7 +205,8 @@ class Crew:
         connection to be had any more.
         """
         self._spare_called = True
-        wire = await self._connect()
+        wire = self._dial(self.event.set)
+        await self._connect(wire)
         try:
             await asyncio.sleep(FLOOR)
             idle_for = self._loop.time() - wire.connected
