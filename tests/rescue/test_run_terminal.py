@@ -35,7 +35,8 @@ class Terminal:
         environment = {**clean_environment(), "PS1": "PROMPT> ", "TERM": "dumb"}
         pid, self._side = pty.fork()
         if pid == 0:
-            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as a terminal's shell has it
+            for number in (signal.SIGPIPE, signal.SIGHUP):  # Python ignores the one, nohup the other
+                signal.signal(number, signal.SIG_DFL)  # as a terminal's shell has them
             options = ["--norc", "--noprofile", "--noediting", "-i"]
             os.execve(shutil.which("bash") or "", ["bash", *options], environment)
         self._pid: int | None = pid
