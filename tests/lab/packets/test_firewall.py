@@ -302,6 +302,23 @@ def test_to_forget_all_is_to_do_what_idleness_does() -> None:
     assert len(world.sent()) == 6
 
 
+def test_at_rest_once_both_sides_have_ended_or_one_has_reset() -> None:
+    """Every flow, however long it stays on record."""
+    world = World("idle-drop:60")
+    assert world.firewall.at_rest
+    world.ask()
+    assert not world.firewall.at_rest
+    world.send(CLIENT, "R", seq=100)
+    assert world.firewall.at_rest
+    world.port += 1
+    world.ask()
+    world.send(CLIENT, "FA", seq=100)
+    world.send(SERVER, "FA", ack=101)
+    assert not world.firewall.at_rest
+    world.send(CLIENT, "A", seq=101, ack=1)
+    assert world.firewall.at_rest
+
+
 def test_no_flow_stays_in_memory_for_ever() -> None:
     """Half open ones go after a minute, those that a proxy has closed too, ended ones after ten seconds."""
     world = World("idle-close:5")

@@ -98,6 +98,11 @@ class Firewall:
         return None if flow is None else self._pass(flow, arrival)
 
     @property
+    def at_rest(self) -> bool:
+        """True if there is no flow, or none that has not been ended by its own sides."""
+        return all(flow.over for flow in self._flows[CLIENT].values())
+
+    @property
     def next_due(self) -> float:
         """When `advance` is to be called at the latest."""
         flows = self._agenda[0][0] if self._agenda else math.inf
