@@ -177,6 +177,34 @@ def test_a_burial_ends_in_an_rst_as_well() -> None:
     asyncio.run(run())
 
 
+def test_a_burial_waits_for_a_copy_of_the_connection_to_be_closed() -> None:
+    """A thread that starts a program has one for a moment; without waiting, the port would be taken."""
+
+    async def bury_one(listener: socket.socket, copied_for: float) -> bool:
+        wire = TcpWire(socket.AF_INET, listener.getsockname(), changed=lambda: None)
+        await wire.connect()
+        first, port = listener.accept()
+        assert wire._socket is not None
+        copy = wire._socket.dup()
+        asyncio.get_running_loop().call_later(copied_for, copy.close)
+        with first, copy:
+            await wire.bury()
+            try:
+                second, again = listener.accept()
+            except TimeoutError:
+                return False  # the copy is there yet; or another program's connection shares the port
+            second.close()
+            return bool(port == again)
+
+    async def run() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.settimeout(0.5)
+            assert any([await bury_one(listener, 0.3) for _ in range(5)])
+            assert not await bury_one(listener, 60)
+
+    asyncio.run(run())
+
+
 def test_a_port_that_refuses() -> None:
     """The system's error, and nothing left open."""
 

@@ -11,6 +11,7 @@ connection that was idle for less is not probed before its second is over.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import struct
 import time
@@ -41,6 +42,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, 0 s (socket(7)):
 #: Seconds between a server's last words (HTTP's 408) and the FIN that belongs to them, at most.
 FAREWELL = 1.0
 _BURIAL = 1.5  # s that a burial may take: one repetition of a lost SYN
+_TAKEN = 0.02  # s until a port that is taken is tried again
 _UNSURE_FOR = 0.005  # s that a look may take before its times are too vague and it is repeated
 
 
@@ -227,10 +229,25 @@ class TcpWire:
         with self._open() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                sock.bind(self._local)
+                await self._bind(sock)
                 await asyncio.wait_for(self._loop.sock_connect(sock, self._address), _BURIAL)
             except (OSError, asyncio.TimeoutError):
                 return  # the port is shared, or the path is down: a server has means of its own as well
+
+    async def _bind(self, sock: socket.socket) -> None:
+        """Take the port of the connection that was closed. Raises OSError (EADDRINUSE) if it stays taken.
+
+        A thread that starts a program copies all descriptors, and a copy keeps a connection, and its port,
+        until exec closes it: on a busy machine, for some time.
+        """
+        deadline = self._loop.time() + _BURIAL
+        while True:
+            try:
+                return sock.bind(self._local)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or self._loop.time() > deadline:
+                    raise
+            await asyncio.sleep(_TAKEN)
 
 
 def _new_socket(family: int) -> socket.socket:
