@@ -8,6 +8,7 @@ import random
 import pytest
 
 from keptalive.probing.rung import AGAIN, FLOOR, Answer, Rung, Weather
+from keptalive.probing.wire import Look
 from probing.simulation import Path, SimulatedWire, run
 
 
@@ -195,6 +196,35 @@ def test_an_answer_that_comes_late() -> None:
         assert rung.age(now()) <= 0.35 <= rung.age_at_most(now())  # at the firewall, half way
 
     on(clear(round_trip=0.4), test)
+
+
+class Stalled(SimulatedWire):
+    """This process gets no CPU for *late* seconds while it looks: until when may the answer have come?"""
+
+    late = 0.0
+
+    def look(self) -> Look:
+        look = super().look()
+        return look._replace(answered=(look.answered[0], look.answered[1] + self.late))
+
+
+def test_a_look_that_took_long_is_no_answer() -> None:
+    """What came before the silence does not count as its end, however vague the time of it."""
+
+    async def ask(timeout: float) -> Answer:
+        wire = Stalled(clear(timeout=timeout), lambda: None)
+        await wire.connect()
+        rung = Rung(0, wire, Weather())
+        assert await rung.settle(0)
+        await asyncio.sleep(8)
+        wire.late = 9
+        answer = await rung.ask()
+        if answer is Answer.ALIVE:
+            await rung.rest()
+        return answer
+
+    assert run(ask(5.0), random.Random(1)) is Answer.SILENT
+    assert run(ask(60.0), random.Random(1)) is Answer.ALIVE
 
 
 def test_settled_late() -> None:

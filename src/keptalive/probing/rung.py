@@ -150,7 +150,7 @@ class Rung:
         look = self.wire.look()
         self._segments = look.segments
         # A box passed the answer on after the question, and at most a round trip before it came here.
-        question = max(began for began in self._bursts if began <= look.answered[1])
+        question = max((b for b in self._bursts if b <= look.answered[1]), default=self._bursts[0])
         self.idle_since = min(question, look.answered[0] - self.weather.round_trip), look.answered[1]
         self._bursts.clear()
 
@@ -183,8 +183,9 @@ class Rung:
     def _answer(self) -> Answer | None:
         if self._ended():
             return Answer.ENDED
-        # The answer before was a silence earlier: there is no mistaking one for the other.
-        return Answer.ALIVE if self.wire.look().answered[1] >= self._bursts[0] else None
+        # The answer before was a silence earlier: there is no mistaking one for the other. Not by the later
+        # bound: where this process got no CPU for as long as that silence while it looked, both would be new.
+        return Answer.ALIVE if self.wire.look().answered[0] + 2 * TICK >= self._bursts[0] else None
 
     async def _send_burst(self) -> Answer:
         began = self._loop.time()
