@@ -88,8 +88,10 @@ class Server:
         self.folder = Path(certificate).parent
         self._starting = asyncio.Lock()
         self._database: databases.Postgres | None = None
-        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.tls.load_cert_chain(certificate)
+        self.tls, self.tls_without_tickets = (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for _ in range(2))
+        for context in (self.tls, self.tls_without_tickets):
+            context.load_cert_chain(certificate)
+        self.tls_without_tickets.num_tickets = 0
         self.ports: dict[int, Port] = {}
         self._lasting: list[Any] = []  # servers and tasks that the loop alone would not keep
 
@@ -137,12 +139,14 @@ class Server:
         if port.kind == "websocket":
             from websockets.asyncio.server import serve
 
-            # No pings: they would keep the path open for the client that is to lose it.
+            # No pings: they would keep the path open for the client that is to lose it. No session tickets:
+            # the sync client's thread would read them while it writes, which before CPython 3.13 spoils one
+            # TLS connection in 200, held or plain.
             self._lasting.append(
                 await serve(
                     lambda connection: self._websocket(connection, port),
                     sock=sock,
-                    ssl=tls,
+                    ssl=tls and self.tls_without_tickets,
                     ping_interval=None,
                 )
             )

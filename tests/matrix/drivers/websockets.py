@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from inspect import signature
 from typing import Any
 
 from matrix.cells import Target
 from matrix.drivers.base import Driver, on_asyncio
-
-_TICKETS = 0.3  # s
 
 
 class Sync(Driver):
@@ -35,12 +32,7 @@ class Sync(Driver):
         from websockets.sync.client import connect
 
         url, options = self._where(connect)
-        connection = connect(url, **options)
-        if self.cell.scenario.tls:
-            # Its own thread reads while we write, which before CPython 3.13 spoils one TLS connection in 200:
-            # while there is something to read. The session tickets shall have been read.
-            time.sleep(_TICKETS)
-        return connection
+        return connect(url, **options)
 
     async def fetch(self, target: Target) -> str:
         target.send("Take your time.")
