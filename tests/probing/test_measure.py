@@ -151,6 +151,7 @@ def test_nobody_behind_what_accepts(hasty: float, seed: int) -> None:
     done = over(seed=seed, takes=0, hasty=hasty, rate=10.0)
 
     assert done.behaviour == "unreachable"
+    assert done.measurement.refused == 0
     assert len(done.wires) < 25
     assert done.elapsed < 4
 

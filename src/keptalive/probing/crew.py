@@ -84,13 +84,14 @@ class Crew:
             self.opening -= 1
 
     def _refused(self, wire: Wire, error: OSError) -> None:
-        """A connection was not to be had."""
-        self.refused += 1
+        """A connection was not to be had, or no longer."""
         if isinstance(error, ConnectionResetError) and not wire.connected:
             # It stood, and its RST was there before anybody could see it stand: a closed port refuses.
             self._evidence.shed.append(0.0)
             self._evidence.turned_away += 1
-        if self.refused >= _SCOUTS and not self._contact.done():
+        else:
+            self.refused += 1
+        if self.refused + self._evidence.turned_away >= _SCOUTS and not self._contact.done():
             self._contact.set_exception(error)
 
     async def _connect(self, wire: Wire) -> None:

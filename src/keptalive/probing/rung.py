@@ -149,8 +149,10 @@ class Rung:
         await asyncio.sleep(2 * self.weather.round_trip)  # whatever else was answered arrives too
         look = self.wire.look()
         self._segments = look.segments
-        # A box passed the answer on after the question, and at most a round trip before it came here.
-        question = max((b for b in self._bursts if b <= look.answered[1]), default=self._bursts[0])
+        # A box passed the answer on after the question, and at most a round trip before it came here. It may
+        # seem to have come before the first, by a tick or two.
+        asked_before = [began for began in self._bursts if began <= look.answered[1]]
+        question = max(asked_before, default=self._bursts[0])
         self.idle_since = min(question, look.answered[0] - self.weather.round_trip), look.answered[1]
         self._bursts.clear()
 
