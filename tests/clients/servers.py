@@ -50,9 +50,15 @@ class Authority:
 
     def __init__(self) -> None:
         self.ca = trustme.CA()
-        certificate = self.ca.issue_cert("localhost", "127.0.0.1", "::1")
-        self.server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        certificate.configure_cert(self.server)
+        self._certificate = self.ca.issue_cert("localhost", "127.0.0.1", "::1")
+        self.server = self.serving()
+
+    def serving(self, *, tickets: int = 2) -> ssl.SSLContext:
+        """Return a new context for a server; it sends so many session tickets, usually OpenSSL's two."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._certificate.configure_cert(context)
+        context.num_tickets = tickets
+        return context
 
     def client(self) -> ssl.SSLContext:
         """Return a new context that trusts this authority alone."""
