@@ -5,7 +5,8 @@ Rule: it does to packets what was measured on Linux, so that the real measuremen
 - a firewall between two legs, each of which loses packets; a flow whose handshake it did not see complete
   is remembered for a minute, an established one for the path's timeout;
 - a server that repeats its SYN-ACK after 1, 3, 7, 15 s until it is acknowledged, that answers one keepalive
-  probe in half a second, and that may close, or send probes of its own.
+  probe in half a second, that keeps a connection until an RST arrives, and that may close, or send probes of
+  its own.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class Path:
     chance: random.Random = field(default_factory=random.Random)
     loss: float = 0.0  # of packets, in each direction
     round_trip: float = 0.001
+    lateness: float = 0.0  # of packets, at most, on each leg: where somebody on the way is busy
     resets: bool = False  # the firewall answers packets of unknown flows with an RST
     resets_at_expiry: bool = False  # or sends one as soon as it forgets
     filters_probes: bool = False
@@ -82,6 +84,10 @@ class Path:
         now = asyncio.get_running_loop().time()
         return not start <= now < end and self.chance.random() >= 1 - (1 - self.loss) ** 0.5
 
+    def leg(self) -> float:
+        """Return the time a packet takes from one end to the firewall, or from there to the other."""
+        return self.round_trip / 4 + (self.lateness and self.chance.random() * self.lateness)
+
 
 class SimulatedWire:
     """One connection over a simulated path."""
@@ -92,6 +98,7 @@ class SimulatedWire:
         self.heard_before: float | None = None
         self.connected = 0.0
         self.buried = False
+        self.kept = False  # the server has it, and will until it hears otherwise
         self._path, self._changed = path, changed
         self._loop = asyncio.get_running_loop()
         self._closed = False
@@ -127,6 +134,7 @@ class SimulatedWire:
         self.connected = self._seen = self._answered = self._loop.time()
         self._segments = 1
         self._path.taken += 1
+        self.kept = True
         self._to_server("ack")
         for repeat in _REPEATS:
             self._loop.call_later(repeat, self._repeat_handshake)
@@ -159,11 +167,14 @@ class SimulatedWire:
 
     def close(self) -> None:
         self.hush()
+        if not self._closed and self.end is None:
+            self._to_server("reset")
         self._closed = True
 
     async def bury(self) -> None:
         self.close()
         self.buried = True
+        self.kept = False
 
     # what happens to packets
 
@@ -180,18 +191,18 @@ class SimulatedWire:
 
     def _to_server(self, what: str) -> None:
         if self._path.passes() and not self._closed:
-            self._loop.call_later(self._path.round_trip / 4, self._at_firewall, what)
+            self._loop.call_later(self._path.leg(), self._at_firewall, what)
 
     def _at_firewall(self, what: str) -> None:
         if self._path.filters_probes and what == "probe":
             return
         if self._forgotten():
             if self._path.resets and self._path.passes():
-                self._loop.call_later(self._path.round_trip / 4, self._at_client, "reset")
+                self._loop.call_later(self._path.leg(), self._at_client, "reset")
             return
         self._seen, self._entry = self._loop.time(), self._timeout
         if self._path.passes():
-            self._loop.call_later(self._path.round_trip / 4, self._at_server, what)
+            self._loop.call_later(self._path.leg(), self._at_server, what)
 
     def _at_server(self, what: str) -> None:
         if what == "ack":
@@ -202,10 +213,12 @@ class SimulatedWire:
         elif what == "probe" and self._loop.time() - self._last_answer >= _ONE_ANSWER_IN:
             self._last_answer = self._loop.time()
             self._to_client("answer")
+        elif what == "reset":
+            self.kept = False
 
     def _to_client(self, what: str) -> None:
         if self._path.passes() and not self._closed:
-            self._loop.call_later(self._path.round_trip / 4, self._back_at_firewall, what)
+            self._loop.call_later(self._path.leg(), self._back_at_firewall, what)
 
     def _back_at_firewall(self, what: str) -> None:
         if self._forgotten():
@@ -213,7 +226,7 @@ class SimulatedWire:
         if what != "syn-ack":  # for a flow it knows, conntrack lets one pass and goes on counting
             self._seen = self._loop.time()
         if self._path.passes():
-            self._loop.call_later(self._path.round_trip / 4, self._at_client, what)
+            self._loop.call_later(self._path.leg(), self._at_client, what)
 
     def _at_client(self, what: str) -> None:
         if self._closed or self.end is not None:

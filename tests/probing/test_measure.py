@@ -5,6 +5,7 @@ The packets, the losses and the boxes are simulated; what decides is the real co
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
@@ -32,6 +33,7 @@ class Run:
             self.measurement = Measurement(dial, goal, rate=rate, progress=self.progress.append)
             self.behaviour: Behaviour = await self.measurement.run()
             self.elapsed = self.measurement.elapsed
+            await asyncio.sleep(1 + path.round_trip)  # what is on its way arrives
 
         run(measure(), path.chance)
         self.evidence = self.measurement.evidence
@@ -76,6 +78,17 @@ def test_a_long_way(round_trip: float) -> None:
 
     assert done.right
     assert done.bracket.width <= max(0.6, 2.5 * (round_trip + 0.05))
+
+
+@pytest.mark.parametrize(("round_trip", "lateness"), [(0.001, 0.0), (0.001, 0.02), (0.1, 0.0), (0.1, 0.02)])
+def test_nothing_is_left_at_the_server(round_trip: float, lateness: float) -> None:
+    """Not even of those whose RST came to a firewall that had forgotten them a moment before."""
+    for seed in range(25):
+        timeout = random.Random(seed).uniform(4, 20)
+        done = over(timeout, seed, round_trip=round_trip, lateness=lateness)
+
+        assert any(wire.buried for wire in done.wires)
+        assert not any(wire.kept for wire in done.wires), seed
 
 
 def test_gently() -> None:

@@ -21,6 +21,7 @@ _SPREAD_OVER = 1.0  # s over which the first idle times begin, so that they are 
 _READ = 0.01  # s in which the event loop reads what has arrived
 _DATA = b"\r\n"  # what servers of HTTP ignore before a request (RFC 9112, 2.2)
 _DATA_PATIENCE = 1.5  # s for its acknowledgement: two retransmissions
+_RST_LATENESS = 0.25  # s after which a busy box may take notice of an RST, and have forgotten its flow
 
 
 class Crew:
@@ -246,11 +247,12 @@ class Crew:
     async def bury(self, alive: float) -> None:
         """Make the server forget what died in silence, as gently as it was opened.
 
-        *alive*: seconds of silence that are harmless; who was idle for longer may be dead as well.
+        *alive*: seconds of silence that are harmless; who may have been idle for longer may be dead as well,
+        and who was so for nearly as long may die before its RST comes to the box that forgets.
         """
         now = self._loop.time()
         dead = [wire for wire in self._lost if wire.end is None or wire.end.kind == "reset"]
-        dead += [rung.wire for rung in self.rungs.values() if rung.age(now) > alive]
+        dead += [rung.wire for rung in self.rungs.values() if rung.age_at_most(now) > alive - _RST_LATENESS]
 
         async def bury(number: int, wire: Wire) -> None:
             await asyncio.sleep(number / self._rate if self._rate else 0)
