@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from keptalive.lab import Lab, open_lab
-from keptalive.lab.relayed.departed import KEPT
+from keptalive.lab.relayed.departed import KEPT, End, present
 from lab.relayed.ends import connected, silent, wait_for_event
 from lab.scenario import PATIENCE
 
@@ -32,6 +32,16 @@ def forgotten(fault: str, count: int) -> Iterator[tuple[Lab, Pairs]]:
                 assert server.recv(1) == b"x"
             lab.expire_now()
             yield lab, pairs
+
+
+def succeed(client: socket.socket, address: tuple[str, int]) -> socket.socket:
+    """Return another connection from the client's port, to *address*."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    other = socket.socket()
+    other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    other.bind(client.getsockname())
+    other.connect(address)
+    return other
 
 
 def leave(client: socket.socket) -> None:
@@ -67,6 +77,40 @@ def test_the_oldest_are_let_go_once_many_clients_have_gone() -> None:
         assert len(released(lab)) == MORE
         assert fate == [False] * LIVING + [True] * MORE + [False] * KEPT
         assert all(silent(client, 0.01) for client, _ in pairs[:LIVING])
+
+
+def test_whose_port_is_in_use_for_another_connection_has_gone_too() -> None:
+    """Ports are shared by what goes to different places, on a busy machine by many."""
+    with (
+        forgotten("idle-drop:600", MORE + KEPT) as (lab, pairs),
+        socket.create_server(("127.0.0.1", 0)) as elsewhere,
+        contextlib.ExitStack() as others,
+    ):
+        for client, _ in pairs[:MORE]:
+            others.enter_context(succeed(client, elsewhere.getsockname()))
+            others.enter_context(elsewhere.accept()[0])
+        for client, _ in pairs:
+            leave(client)
+        wait_for_event(lab, "released", MORE)
+        assert len(released(lab)) == MORE
+
+
+CLIENT, RELAY, ELSEWHERE, FAR = ((bytes([10, 0, 0, last]), 1000 + last) for last in range(4))
+
+
+@pytest.mark.parametrize(
+    ("sockets", "here"),
+    [
+        ([], False),
+        ([(CLIENT, RELAY), (RELAY, CLIENT)], True),
+        ([(RELAY, CLIENT)], False),
+        ([(RELAY, CLIENT), (CLIENT, ELSEWHERE), (ELSEWHERE, CLIENT)], False),
+        ([(RELAY, CLIENT), (CLIENT, FAR)], True),  # redirected, or on its way to another machine: who knows
+    ],
+)
+def test_who_is_there(sockets: list[tuple[End, End]], here: bool) -> None:
+    """It has a socket, and that is not another's."""
+    assert present({CLIENT}, {RELAY}, sockets) == ({CLIENT} if here else set())
 
 
 def test_a_few_are_kept_as_a_firewall_does() -> None:

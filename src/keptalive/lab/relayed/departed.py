@@ -7,7 +7,7 @@ another machine, or in another network namespace, may still be there.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from keptalive.errors import KeptaliveError
 from keptalive.lab.flows import Address, Flow
@@ -18,6 +18,8 @@ from keptalive.linux.endpoints import as_ipv4, is_loopback
 #: many may be looked at. `keptalive probe` makes about thirty, `keptalive serve` takes 200.
 KEPT = 50
 
+End = tuple[bytes, int]  # an address as the kernel's table has it, and a port
+
 
 def departed(flows: Iterable[Flow]) -> list[Flow]:
     """Return those whose client was on this machine, and has gone; none where the kernel shows no sockets."""
@@ -25,10 +27,27 @@ def departed(flows: Iterable[Flow]) -> list[Flow]:
         batches = list(sock_diag.tcp_sockets(netlink.open_socket()))
     except (KeptaliveError, OSError, RuntimeError):  # the last: it is read in a thread, which may not be had
         return []
-    # Where a client comes from is enough: where it goes to may have been redirected on the way.
-    here = {(as_ipv4(row[3]), row[0]) for batch in batches for row in batch}
-    own = filter(_is_of_this_machine, flows)
+    own = [flow for flow in flows if _is_of_this_machine(flow)]
+    clients = {_recorded(flow.client_address) for flow in own}
+    relays = {_recorded(flow.client.sock.getsockname()) for flow in own}
+    sockets = (((as_ipv4(row[3]), row[0]), (as_ipv4(row[4]), row[1])) for batch in batches for row in batch)
+    here = present(clients, relays, sockets)
     return [flow for flow in own if _recorded(flow.client_address) not in here]
+
+
+def present(
+    clients: Collection[End], relays: Collection[End], sockets: Iterable[tuple[End, End]]
+) -> set[End]:
+    """Return which *clients* have a socket still; *sockets*: (its own end, the other one).
+
+    A connection to elsewhere may come from the same port, and no client's. But where it goes to does not
+    tell: a client's packets may have been redirected to the relay. The other end's socket does, if that is
+    on this machine: a redirected client's is the relay's.
+    """
+    known = {(here, there) for here, there in sockets if here in clients or there in clients}
+    return {
+        here for here, there in known if here in clients and (there in relays or (there, here) not in known)
+    }
 
 
 def _is_of_this_machine(flow: Flow) -> bool:
@@ -36,7 +55,7 @@ def _is_of_this_machine(flow: Flow) -> bool:
     return is_loopback(client) or client == _recorded(flow.client.sock.getsockname())[0]
 
 
-def _recorded(address: Address) -> tuple[bytes, int]:
+def _recorded(address: Address) -> End:
     """Return an address as the kernel's table has it."""
     host, port = str(address[0]).partition("%")[0], int(address[1])
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
