@@ -85,7 +85,7 @@ defaults
   timeout connect 10s
   maxconn 4000
 listen through
-  bind 127.0.0.1:{port}
+  bind fd@{listener}
   server only 127.0.0.1:{to}
 """
 
@@ -117,31 +117,17 @@ def relay(to: int) -> AbstractContextManager[tuple[int, int]]:
 @contextmanager
 def haproxy(to: int, settings: str = "") -> Iterator[tuple[int, int]]:
     """Run haproxy in TCP mode; without *settings* as it comes."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory() as name:
-        file = Path(name, "haproxy.cfg")
-        file.write_text(HAPROXY.format(settings=settings, port=port, to=to))
-        with subprocess.Popen(["haproxy", "-f", str(file), "-q", "-db"]) as process:
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=4096) as listener,
+        tempfile.TemporaryDirectory() as name,
+    ):
+        file, number = Path(name, "haproxy.cfg"), listener.fileno()
+        file.write_text(HAPROXY.format(settings=settings, listener=number, to=to))
+        with subprocess.Popen(["haproxy", "-f", str(file), "-q", "-db"], pass_fds=[number]) as process:
             try:
-                wait_for(port)
-                yield process.pid, port
+                yield process.pid, listener.getsockname()[1]
             finally:
                 process.kill()
-
-
-def wait_for(port: int) -> None:
-    """Wait until somebody listens."""
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
 
 
 def connect(port: int) -> socket.socket:
