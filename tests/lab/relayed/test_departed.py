@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import struct
 from collections.abc import Iterator
@@ -34,14 +35,20 @@ def forgotten(fault: str, count: int) -> Iterator[tuple[Lab, Pairs]]:
             yield lab, pairs
 
 
-def succeed(client: socket.socket, address: tuple[str, int]) -> socket.socket:
-    """Return another connection from the client's port, to *address*."""
+@contextlib.contextmanager
+def sharing(client: socket.socket, listener: socket.socket) -> Iterator[None]:
+    """Keep another connection from a client's port, to *listener*; or let a stranger's do."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    other = socket.socket()
-    other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    other.bind(client.getsockname())
-    other.connect(address)
-    return other
+    with socket.socket() as other, contextlib.ExitStack() as ends:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            other.bind(client.getsockname())
+        except OSError as error:
+            assert error.errno == errno.EADDRINUSE  # by a connection that this test knows nothing of
+        else:
+            other.connect(listener.getsockname())
+            ends.enter_context(listener.accept()[0])
+        yield
 
 
 def leave(client: socket.socket) -> None:
@@ -87,8 +94,7 @@ def test_whose_port_is_in_use_for_another_connection_has_gone_too() -> None:
         contextlib.ExitStack() as others,
     ):
         for client, _ in pairs[:MORE]:
-            others.enter_context(succeed(client, elsewhere.getsockname()))
-            others.enter_context(elsewhere.accept()[0])
+            others.enter_context(sharing(client, elsewhere))
         for client, _ in pairs:
             leave(client)
         wait_for_event(lab, "released", MORE)
