@@ -103,12 +103,13 @@ def test_an_engine_without_packets_says_so(ended: Run) -> None:
 
 
 def test_the_exit_code_is_the_commands() -> None:
-    """Its own, 128 and the signal, 127 for what is not there, 2 for what is no fault."""
+    """Its own, 128 and the signal; 127 for what is not there, 126 for no program, 2 for no fault."""
     shell = ("run", "--engine", "relay", "--", "sh", "-c")
     cases = {
         7: lab(*shell, "exit 7"),
         128 + 15: lab(*shell, "kill -TERM $$"),
         127: lab("run", "--engine", "relay", "--", "/no/such/program"),
+        126: lab("run", "--engine", "relay", "--", "/dev/null"),
         2: lab("run", "--fault", "idle-pop:5", "--", "true"),
     }
     ended = {

@@ -12,11 +12,13 @@ import sys
 import threading
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keptalive.errors import LabError
 from keptalive.lab import Lab, open_lab
+from keptalive.linux.becoming import exit_status
 from lab.scenario import PATIENCE, ask, state
 
 PRINT_SELF = """
@@ -33,6 +35,8 @@ with socket.create_server(("", 0)) as listener:
     while data := peer.recv(65536):
         peer.sendall(data.upper())
 """
+#: An environment to which Python would add LC_CTYPE (PEP 538).
+PLAIN = {"PATH": os.defpath, "LANG": "C"}
 
 
 def test_client_sockets_reach_the_slow_server(lab: Lab) -> None:
@@ -63,6 +67,31 @@ def test_the_shell_and_descriptors_and_exit_codes_work_as_with_popen(lab: Lab) -
         with os.fdopen(reading, "rb") as pipe:
             assert pipe.read() == b"through\n"
         assert command.wait(PATIENCE) == 3
+
+
+def test_commands_start_as_with_popen(lab: Lab) -> None:
+    """With the signals that any program starts with, and nothing of the lab's own in the environment."""
+    look = ["sh", "-c", "grep Sig[BIC] /proc/self/status; env"]
+    options: dict[str, Any] = {"stdout": subprocess.PIPE, "text": True}
+    with lab.popen(look, env=PLAIN, **options) as inside:
+        seen = inside.communicate(timeout=PATIENCE)[0]
+    with subprocess.Popen(look, env={**PLAIN, "KEPTALIVE_LAB_URL": lab.url}, **options) as outside:
+        assert seen == outside.communicate(timeout=PATIENCE)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("/no/such/program", 127), ("/dev/null/program", 127), ("/dev/null", 126)]
+)
+def test_commands_that_cannot_be_run(lab: Lab, name: str, status: int) -> None:
+    """Popen's error, or what a shell returns."""
+    try:
+        with lab.popen([name], stderr=subprocess.PIPE, text=True) as command:
+            _, said = command.communicate(timeout=PATIENCE)
+    except OSError as error:
+        assert exit_status(error) == status
+    else:
+        assert said.startswith(f"keptalive: cannot run {name}: ")
+        assert command.returncode == status
 
 
 def test_two_commands_on_the_servers_side_are_reached_through_the_firewall(lab: Lab) -> None:

@@ -19,6 +19,7 @@ from keptalive.cli.program import add_command
 from keptalive.errors import LabError
 from keptalive.lab import Lab, open_lab
 from keptalive.lab.faults import ENGINES, Faults, parse
+from keptalive.linux.becoming import exit_status
 
 
 def add_parser(verbs: Any) -> None:
@@ -81,7 +82,7 @@ def _run_in(lab: Lab, command: list[str]) -> int:
         process = lab.popen(command)
     except OSError as error:
         print(f"keptalive: cannot run {escape(command[0])}: {error.strerror}", file=sys.stderr)
-        return 127 if isinstance(error, FileNotFoundError) else 126
+        return exit_status(error)
     # Ctrl-C is the command's: the terminal sends it to both, and the lab ends after it.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

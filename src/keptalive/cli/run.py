@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import sys
 
@@ -11,9 +10,6 @@ from keptalive.cli.output import escape
 from keptalive.cli.program import add_command
 from keptalive.environment import VARIABLE, switched_off
 from keptalive.errors import NotSupported
-
-# What shells return, and what scripts test for: POSIX, "Exit Status for Commands".
-_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     if not os.path.exists("/proc/self/environ"):  # noqa: PTH110  # pathlib takes 8 ms to import
         message = "`keptalive run` needs Linux, and /proc"
         raise NotSupported(message).with_hint("keptalive.install() protects a Python program anywhere")
-    from keptalive.rescue.run import become, original_environment
+    from keptalive.linux.becoming import become, exit_status, original_environment
 
     if args.summary is not None:
         args.summary = _summary_file(args.summary)
@@ -57,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         become(args.command, environment)
     except OSError as error:
         _say(f"{args.command[0]} cannot be run: {error.strerror}")
-        return _NOT_FOUND if error.errno in (errno.ENOENT, errno.ENOTDIR) else _NOT_EXECUTABLE
+        return exit_status(error)
 
 
 def _protect(args: argparse.Namespace, environment: dict[bytes, bytes]) -> None:

@@ -11,15 +11,16 @@ import select
 import sys
 
 from keptalive.escaping import escape
-from keptalive.linux import namespaces
+from keptalive.linux import becoming, namespaces
 
 
 def main(unswept: int, network: int, user: int | None, argv: list[str]) -> None:
     """Join the namespaces that the descriptors hold open; become *argv*, which inherits none of these.
 
     *unswept* is a pipe whose other end closes when the holder begins to end all that lives in the namespaces.
-    Exits with 127, like a shell, if there is no such command.
+    Exits with 127 or 126, like a shell, if there is no such command or it cannot be run.
     """
+    environment = becoming.original_environment()  # not to be read any more in a user namespace
     for descriptor in (unswept, network, *(() if user is None else (user,))):
         os.set_inheritable(descriptor, False)
     if user is not None:
@@ -33,7 +34,7 @@ def main(unswept: int, network: int, user: int | None, argv: list[str]) -> None:
         # descriptors close, and the holder sweeps, before its children are given away.)
         sys.exit(0)
     try:
-        os.execvp(argv[0], argv)
+        becoming.become(argv, environment)
     except OSError as error:
         sys.stderr.write(f"keptalive: cannot run {escape(argv[0])}: {error.strerror}\n")
-        sys.exit(127)
+        sys.exit(becoming.exit_status(error))

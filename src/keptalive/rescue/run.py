@@ -18,7 +18,6 @@ import errno
 import os
 import resource
 import time
-from collections.abc import Mapping
 
 from keptalive.linux import processes, refusals
 from keptalive.rescue import injection, mark
@@ -44,52 +43,12 @@ _NOT_FOR_THE_FOLLOWER = (
     signal.SIGTSTP,
     signal.SIGPIPE,
 )
-# Python ignores these from its start on (pylifecycle.c), and the program would inherit that. What
-# they were before is not to be known; the default is what nearly everybody starts programs with.
-_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 # s until the follower loads what it needs: a program that ends sooner has the machine to itself,
 # and no connection is in danger yet.
 _HEAD_START = 0.1
 
 _PR_SET_PTRACER = 0x59616D61  # linux/prctl.h: "Yama" in ASCII
-
-
-def become(command: list[str], environment: Mapping[bytes, bytes]) -> NoReturn:
-    """Replace this process by *command*, found and started as execvp(3) and every shell do it.
-
-    Raises OSError: ENOENT if there is no such command, EACCES and others if it cannot be run.
-    """
-    for number in _IGNORED_BY_PYTHON:
-        signal.signal(number, signal.SIG_DFL)
-    name, *arguments = command
-    refused: OSError | None = None
-    # os.execvp() is not like the C library's: it goes on to the next folder after a script without "#!".
-    folders = [""] if "/" in name or not name else os.get_exec_path(environment)  # type: ignore[arg-type]
-    for path in (os.path.join(folder, name) for folder in folders):  # noqa: PTH118
-        try:
-            os.execve(path, command, environment)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except PermissionError as error:
-            if os.access(path, os.F_OK):  # else it is the folder that is closed
-                refused = error  # a later folder may have one that can be run
-        except OSError as error:
-            if error.errno != errno.ENOEXEC:
-                raise
-            os.execve("/bin/sh", ["sh", path, *arguments], environment)
-    raise refused or FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-
-
-def original_environment() -> dict[bytes, bytes]:
-    """Return the environment as it came, without the LC_CTYPE that Python may have added (PEP 538)."""
-    try:
-        with open("/proc/self/environ", "rb") as stream:  # noqa: PTH123  # pathlib takes 8 ms to import
-            entries = stream.read().split(b"\0")
-    except OSError:
-        return dict(os.environb)
-    pairs = (entry.partition(b"=") for entry in entries if entry)
-    return {name: value for name, _, value in pairs}
 
 
 def start_follower(
