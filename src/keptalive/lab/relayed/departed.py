@@ -27,12 +27,14 @@ def departed(flows: Iterable[Flow]) -> list[Flow]:
         batches = list(sock_diag.tcp_sockets(netlink.open_socket()))
     except (KeptaliveError, OSError, RuntimeError):  # the last: it is read in a thread, which may not be had
         return []
-    own = [flow for flow in flows if _is_of_this_machine(flow)]
-    clients = {_recorded(flow.client_address) for flow in own}
-    relays = {_recorded(flow.client.sock.getsockname()) for flow in own}
+    ends = [
+        (flow, _recorded(flow.client_address), _recorded(flow.client.sock.getsockname())) for flow in flows
+    ]
+    own = [end for end in ends if _is_of_this_machine(*end[1:])]
+    clients, relays = {client for _, client, _ in own}, {relay for _, _, relay in own}
     sockets = (((as_ipv4(row[3]), row[0]), (as_ipv4(row[4]), row[1])) for batch in batches for row in batch)
     here = present(clients, relays, sockets)
-    return [flow for flow in own if _recorded(flow.client_address) not in here]
+    return [flow for flow, client, _ in own if client not in here]
 
 
 def present(
@@ -50,9 +52,8 @@ def present(
     }
 
 
-def _is_of_this_machine(flow: Flow) -> bool:
-    client, _ = _recorded(flow.client_address)
-    return is_loopback(client) or client == _recorded(flow.client.sock.getsockname())[0]
+def _is_of_this_machine(client: End, relay: End) -> bool:
+    return is_loopback(client[0]) or client[0] == relay[0]
 
 
 def _recorded(address: Address) -> End:
