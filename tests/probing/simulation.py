@@ -140,7 +140,7 @@ class SimulatedWire:
             self._loop.call_later(repeat, self._repeat_handshake)
         closes = 0.05 if self._path.taken > self._path.takes else self._path.closes_after
         if closes < float("inf"):
-            self._loop.call_later(closes, self._to_client, "fin")
+            self._loop.call_later(closes, self._server_closes)
         if self._path.server_probes_every < float("inf"):
             self._loop.call_later(self._path.server_probes_every, self._server_probes)
         if self._path.resets_at_expiry:
@@ -250,6 +250,10 @@ class SimulatedWire:
     def _repeat_handshake(self) -> None:
         if not self._complete:
             self._to_client("syn-ack")
+
+    def _server_closes(self) -> None:
+        self.kept = False  # after a while at most: net.ipv4.tcp_fin_timeout, tcp_orphan_retries
+        self._to_client("fin")
 
     def _server_probes(self) -> None:
         if not self._closed:
