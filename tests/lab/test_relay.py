@@ -111,12 +111,11 @@ def test_a_server_may_speak_first(pair: tuple[socket.socket, socket.socket]) -> 
 
 def test_a_port_where_nobody_listens_resets(relay: Lab) -> None:
     """The client learns it at once."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with relay.client_socket() as client:
+    with socket.socket() as nobody, relay.client_socket() as client:
+        nobody.bind(("127.0.0.1", 0))  # so that the port is nobody else's
         client.settimeout(PATIENCE)
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
-            client.connect(relay.reach(port))
+            client.connect(relay.reach(nobody.getsockname()[1]))
             client.recv(1)
             pytest.fail("nobody reset the connection")
 
