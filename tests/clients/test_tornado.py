@@ -10,7 +10,7 @@ import pytest
 
 import keptalive
 from clients.cut_short import SHORT
-from clients.servers import Origin, blackhole
+from clients.servers import Origin, SlowHandshake, blackhole
 from clients.world import LATER, POLICY, World, as_kernel, kernel, unprotected
 from matrix.witness import established, set_options
 
@@ -49,6 +49,23 @@ def kit(request: pytest.FixtureRequest, world: World) -> Kit:
 
 def run(main: Callable[[], Any]) -> None:
     asyncio.run(main())
+
+
+def test_what_shakes_hands(kit: Kit) -> None:
+    """Its socket is protected already, while tornado would wait 20 s for the end of it."""
+
+    async def main() -> None:
+        with SlowHandshake() as server:
+            client = keptalive.hold(kit.client(), POLICY)
+            request = asyncio.ensure_future(kit.get(client, server.url()))
+            while kernel(server) != [as_kernel(POLICY)] and not request.done():
+                await asyncio.sleep(0.01)
+            assert not request.done()
+            server.ready.set()
+            await request
+            client.close()
+
+    run(main)
 
 
 async def asked(server: Origin, times: int = 1) -> None:

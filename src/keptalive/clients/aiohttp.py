@@ -2,12 +2,14 @@
 
 Rule: a session's connections all come from its connector, which has the protocol of
 each made by `_factory` and keeps it in its books, `_conns` and `_acquired`. Those are
-private, but cost a request nothing. A connector that may go another way to a protocol
-has what `_create_connection` returns covered as well: one coroutine more for each that
-waits for its connect, 400 bytes. Where the books are not as expected, or a connection
-is just being made, the public connect() is watched instead, which every request asks
-for a connection, new or used: one call more. Supported: aiohttp 3.11 and later
-(`socket_factory`: 3.12), on asyncio and uvloop.
+private, but cost a request nothing. A protocol has its connection once the TLS handshake
+is over; so that a path may die before, sockets come protected out of `_socket_factory`.
+A connector that may go another way to a protocol has what `_create_connection` returns
+covered as well: one coroutine more for each that waits for its connect, 400 bytes.
+Where the books are not as expected, or a connection is just being made, the public
+connect() is watched instead, which every request asks for a connection, new or used:
+one call more. Supported: aiohttp 3.11 and later (`socket_factory`: 3.12), on asyncio
+and uvloop.
 """
 
 from __future__ import annotations
@@ -40,8 +42,7 @@ def socket_factory(policy: Policy | None = None) -> Callable[[Any], socket.socke
     cover = Cover(policy)
 
     def make(address_info: Any) -> socket.socket:
-        family, kind, protocol, *_ = address_info
-        sock = socket.socket(family, kind, protocol)
+        sock = _plain_socket(address_info)
         cover.protect(sock)
         return sock
 
@@ -71,6 +72,7 @@ def hold(target: Any, cover: Cover) -> None:
         if connector is None:  # closed or detached: it will open nothing
             return
         put_cover(connector, cover)
+        _protect_before_connect(connector)
         from_birth = _cover_from_birth(connector)
         if hasattr(connector, "_create_connection") and not (from_birth and _is_aiohttps_own(connector)):
             hand_on_awaited(connector, "_create_connection", _protect)
@@ -87,6 +89,29 @@ def sockets(target: Any) -> list[Any]:
     else:
         found = [protocol.transport.get_extra_info("socket") for protocol in _protocols_of(target)]
     return [sock for sock in found if sock is not None]
+
+
+def _plain_socket(address_info: Any) -> socket.socket:
+    family, kind, protocol, *_ = address_info
+    return socket.socket(family, kind, protocol)
+
+
+def _protect_before_connect(connector: Any) -> None:
+    """Have a connector's sockets protected as they are made, where it lets others make them."""
+    if hasattr(connector, "_socket_factory"):  # private: what it was given, or None; since 3.12
+        if connector._socket_factory is None:
+            connector._socket_factory = _plain_socket  # what aiohappyeyeballs does without one
+        wrap(connector, "_socket_factory", _make_protected)
+
+
+def _make_protected(connector: Any, make: Callable[[Any], Any], address_info: Any) -> Any:
+    sock = make(address_info)
+    hold_as(connector, sock, _protect_socket)
+    return sock
+
+
+def _protect_socket(sock: Any, cover: Cover) -> None:
+    cover.protect(sock)
 
 
 def _protect(protocol: Any, cover: Cover) -> None:

@@ -1,7 +1,8 @@
 """tornado: its two HTTP clients, the blocking one on top of them, TCPClient and IOStream.
 
 Rule: the simple client opens one connection a request through its TCPClient's public
-connect(). The curl client's libcurl tells a callback which descriptors to watch; that
+connect(), which returns after the TLS handshake; its private `_create_stream` shows each
+before. The curl client's libcurl tells a callback which descriptors to watch; that
 callback sees each connection before its request goes out, pooled ones included.
 AsyncHTTPClient() is one object for an event loop: holding it covers all its users.
 Supported: tornado 6.4 and later.
@@ -17,7 +18,7 @@ from tornado import httpclient, httputil, iostream, simple_httpclient, tcpclient
 
 from keptalive.clients import plain_sockets
 from keptalive.cover import Cover
-from keptalive.seams import cover_of, put_cover, wrap
+from keptalive.seams import cover_of, follow, put_cover, wrap
 
 
 def serves(target: object) -> bool:
@@ -34,13 +35,11 @@ def hold(target: Any, cover: Cover) -> None:
     elif isinstance(target, httpclient.HTTPClient):
         hold(target._async_client, cover)  # private: what the blocking client runs
     elif isinstance(target, tcpclient.TCPClient):
-        put_cover(target, cover)
-        wrap(target, "connect", _connect)
+        _hold_tcp(target, cover, _connect)
     elif isinstance(target, simple_httpclient.SimpleAsyncHTTPClient):
         if target.active:
             cover.refuse(f"{len(target.active)} requests under way: tornado does not show their connections")
-        put_cover(target.tcp_client, cover)
-        wrap(target.tcp_client, "connect", _connect_for_http)
+        _hold_tcp(target.tcp_client, cover, _connect_for_http)
     elif hasattr(target, "_multi"):
         _hold_curl(target, cover)
     else:
@@ -52,6 +51,18 @@ def hold(target: Any, cover: Cover) -> None:
 def sockets(target: Any) -> list[Any]:
     """Return a stream's socket. The clients do not show theirs: the simple one keeps none open."""
     return [target.socket] if isinstance(target, iostream.IOStream) and target.socket is not None else []
+
+
+def _hold_tcp(client: Any, cover: Cover, connect: Callable[..., Any]) -> None:
+    put_cover(client, cover)
+    wrap(client, "connect", connect)
+    if hasattr(client, "_create_stream"):
+        follow(client, "_create_stream", _protect_stream)
+
+
+def _protect_stream(client: Any, cover: Cover, made: Any, *args: Any, **kwargs: Any) -> None:
+    stream, _connected = made
+    cover.protect(stream.socket)
 
 
 async def _connect(client: Any, connect: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
