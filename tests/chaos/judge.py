@@ -69,6 +69,12 @@ def deadline(happened: Happened, limits: Limits) -> tuple[float, str]:
     return due + LEEWAY + happened.late, why
 
 
+def _held_up_for_too_long(happened: Happened) -> bool:
+    """Tell whether its probes may have gone unanswered: the firewall is a process of the same machine."""
+    policy = Policy.parse(happened.policy)
+    return happened.late > policy.interval * policy.count
+
+
 def complaints(happened: Happened, limits: Limits, wanted: str, allowed_requests: int) -> list[str]:
     """Say what is wrong with a held request; nothing, if all is well.
 
@@ -87,7 +93,12 @@ def complaints(happened: Happened, limits: Limits, wanted: str, allowed_requests
         return found  # it may have been too late for hold()
     if wanted == "answered":
         found.append(f"{happened.outcome}, though the path lives: {happened.error}")
-    elif happened.outcome == "failed" and happened.died is None and happened.own_timeout is None:
+    elif (
+        happened.outcome == "failed"
+        and happened.died is None
+        and happened.own_timeout is None
+        and not _held_up_for_too_long(happened)
+    ):
         found.append(f"failed, though its path did not die: {happened.error}")
     if happened.died is not None:
         due, why = deadline(happened, limits)

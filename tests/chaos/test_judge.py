@@ -68,6 +68,8 @@ def test_which_bound_applies(changes: dict[str, Any], limits: Limits, due: float
         ({"outcome": "truncated"}, "", "part of an answer"),
         ({"outcome": "truncated", "died": None}, "answered", "part of an answer"),
         ({"died": None}, "", "failed, though its path did not die"),
+        ({"died": None, "late": 2.0}, "", "failed, though its path did not die"),
+        ({"died": None, "late": 2.1}, "", None),
         ({"died": None, "own_timeout": 5.0}, "", None),
         ({"died": None, "ended": None, "outcome": "lost"}, "", "hangs on a path that lives"),
         ({"died": None, "ended": None, "outcome": "lost"}, "answered", "lost, though the path lives"),
