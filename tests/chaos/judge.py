@@ -14,7 +14,8 @@ from keptalive import Policy
 
 SLACK = 1.15
 LEEWAY = 1.0  # s
-#: s. A client that is held up for longer may have connected, and lost its path before hold() could help.
+#: s. A client that is held up for longer may have connected, and lost its path before hold() could help; or
+#: all of it may have happened between two looks at its sockets.
 PROMPT = 2.0
 
 
@@ -38,6 +39,7 @@ class Happened:
     rto: float = 0.2  # of the connection, before anything was sent again
     #: Of the client: what it was told, or what it makes of that when plain. Some count each step anew.
     own_timeout: float | None = None
+    protected: bool = True  # its sockets were seen to carry the policy
     late: float = 0.0  # by how much its process was held up at the worst
 
 
@@ -83,6 +85,8 @@ def complaints(happened: Happened, limits: Limits, wanted: str, allowed_requests
     found = []
     if happened.requests > allowed_requests:
         found.append(f"sent {happened.requests} times, plain {allowed_requests}")
+    if happened.held and not happened.protected and happened.outcome != "failed" and happened.late <= PROMPT:
+        found.append("its sockets never carried the policy")
     if happened.outcome == "answered":
         return found
     if happened.outcome == "truncated":

@@ -177,11 +177,11 @@ def _judge(one: Round, fates: Iterable[Fate], evidence: dict[int, Evidence], sai
             happened = replace(happened, own_timeout=max(asked.limit, plain.ended - plain.began))
         found = complaints(happened, limits, one.family.held, allowed)
         found += _control(asked, one.family.plain, happening(asked, plain, evidence))
-        if held.held and not held.protected and held.outcome != "failed":
-            found.append("its sockets never carried the policy")
         if found:
             verdict.complaints[asked.client] = found
-        as_if_held = replace(happening(asked, plain, evidence), held=True, late=min(plain.late, PROMPT))
+        as_if_held = replace(
+            happening(asked, plain, evidence), held=True, protected=True, late=min(plain.late, PROMPT)
+        )
         if of_plain := complaints(as_if_held, limits, one.family.held, allowed):
             verdict.of_plain[asked.client] = of_plain
     return verdict
@@ -220,5 +220,6 @@ def happening(asked: Asked, fate: Fate, evidence: dict[int, Evidence]) -> Happen
         since(own.syns),
         fate.rto,
         own_timeout=asked.limit,
+        protected=fate.protected,
         late=fate.late,
     )
